@@ -1,0 +1,49 @@
+import { EspalierError } from './error.ts'
+import { decodeBase32, encodeBase32 } from './base32.ts'
+
+declare const nodeIdBrand: unique symbol
+declare const keyBrand: unique symbol
+
+/**
+ * The name of a node: BLAKE3 `derive_key("espalier 2026-11 node id v1", publicKey)` in RFC 4648
+ * base32, lower case, unpadded, 52 characters.
+ */
+export type NodeId = string & { readonly [nodeIdBrand]: true }
+
+/** A point of the 256-bit XOR space: 32 bytes. The key of a node is its decoded NodeId. */
+export type Key = Uint8Array & { readonly [keyBrand]: true }
+
+/** Bytes in a {@link Key}. */
+export const KEY_BYTES = 32
+/** Characters in a {@link NodeId}. */
+export const NODE_ID_CHARACTERS = 52
+
+/** The key of 32 given bytes; the bytes are not copied. Throws `INVALID_ARGUMENT` for another length. */
+export function keyFromBytes(bytes: Uint8Array): Key {
+  if (bytes.byteLength !== KEY_BYTES) {
+    throw new EspalierError('INVALID_ARGUMENT', `a key has ${KEY_BYTES} bytes, not ${bytes.byteLength}`)
+  }
+  return bytes as Key
+}
+
+/** The text form of a node's 32 bytes. */
+export function nodeIdFromBytes(bytes: Uint8Array): NodeId {
+  return encodeBase32(keyFromBytes(bytes)) as NodeId
+}
+
+/** The point of the XOR space that a node sits on. */
+export function keyOfNode(id: NodeId): Key {
+  return decodeBase32(id) as Key
+}
+
+/** Checks text that claims to be a NodeId. Throws `INVALID_ARGUMENT`. */
+export function parseNodeId(text: string): NodeId {
+  const bytes = text.length === NODE_ID_CHARACTERS ? decodeBase32(text) : undefined
+  if (bytes?.byteLength !== KEY_BYTES) {
+    throw new EspalierError(
+      'INVALID_ARGUMENT',
+      `a node id is ${NODE_ID_CHARACTERS} characters of a-z and 2-7, not ${JSON.stringify(text.slice(0, 64))}`,
+    )
+  }
+  return text as NodeId
+}

@@ -1,0 +1,45 @@
+import { isIP } from 'node:net'
+import { EspalierError } from '../base/error.ts'
+import { parseNodeId, type NodeId } from '../base/identity.ts'
+
+/** A literal UDP endpoint. Host names never appear here: the operator's are resolved before. */
+export interface Address {
+  /** IPv4 or IPv6 literal, canonical text. */
+  readonly host: string
+  /** 1 to 65,535. */
+  readonly port: number
+}
+
+/** Where a node may be reached. Without an id any node at the address is accepted (bootstrap only). */
+export interface PeerAddress {
+  readonly id?: NodeId
+  readonly addresses: readonly Address[]
+}
+
+/** `192.0.2.1:4040` or `[2001:db8::1]:4040`. */
+export function formatAddress(address: Address): string {
+  return address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`
+}
+
+/** Parses {@link formatAddress}'s form. Throws `INVALID_ARGUMENT`. */
+export function parseAddress(text: string): Address {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):([0-9]{1,5})$/.exec(text)
+  const host = (match?.[1] ?? match?.[2] ?? '').toLowerCase()
+  const port = Number(match?.[3])
+  const family = isIP(host)
+  const bracketed = match?.[1] !== undefined
+  if (family === 0 || bracketed !== (family === 6) || port < 1 || port > 65_535) {
+    throw new EspalierError(
+      'INVALID_ARGUMENT',
+      `an address is written 192.0.2.1:4040 or [2001:db8::1]:4040, not ${JSON.stringify(text.slice(0, 80))}`,
+    )
+  }
+  return { host, port }
+}
+
+/** Parses `address` or `nodeid@address`. Throws `INVALID_ARGUMENT`. */
+export function parsePeerAddress(text: string): PeerAddress {
+  const at = text.indexOf('@')
+  if (at < 0) return { addresses: [parseAddress(text)] }
+  return { id: parseNodeId(text.slice(0, at)), addresses: [parseAddress(text.slice(at + 1))] }
+}

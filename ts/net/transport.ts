@@ -1,0 +1,116 @@
+import type { EspalierError } from '../base/error.ts'
+import type { NodeId } from '../base/identity.ts'
+import type { Address, PeerAddress } from './address.ts'
+
+/** Urgency of traffic, highest first; a lower class never delays a higher one. */
+export type TrafficClass = 'control' | 'request' | 'media' | 'message' | 'bulk'
+
+/** How long to wait, and when to give up early. */
+export interface CallOptions {
+  /** Ends the call with `ABORTED`. */
+  readonly signal?: AbortSignal
+  /** Ends the call with `TIMEOUT`. Each call names its own default. */
+  readonly timeoutMs?: number
+}
+
+/** How to send one request. */
+export interface RequestOptions extends CallOptions {
+  /** Default `request`. */
+  readonly trafficClass?: TrafficClass
+  /** A longer answer ends the request with `LIMIT_EXCEEDED`. Default 65,536. */
+  readonly maxResponseBytes?: number
+}
+
+/** How to open a stream. */
+export interface StreamOptions extends CallOptions {
+  /** Default `bulk`. */
+  readonly trafficClass?: TrafficClass
+}
+
+/**
+ * How bytes move. Two implementations, real QUIC and the simulator, pass one contract suite.
+ */
+export interface Transport {
+  readonly localId: NodeId
+  /** Binds and starts to accept. Answers the addresses that were bound. */
+  listen(inbound: Inbound): Promise<readonly Address[]>
+  /**
+   * Resolves once the remote has proved its id in the handshake, with the existing connection if
+   * there is one. Codes: `PEER_UNREACHABLE`, `PEER_MISMATCH`, `PEER_REFUSED`, `TIMEOUT` (default
+   * 10,000 ms), `ABORTED`, `CLOSED`, `INVALID_ARGUMENT`.
+   */
+  connect(peer: PeerAddress, options?: CallOptions): Promise<Connection>
+  /** Closes every connection, frees the port and ends the threads. Idempotent. */
+  close(): Promise<void>
+}
+
+/** What the owner of a transport does with what arrives. None of these may throw. */
+export interface Inbound {
+  /**
+   * Answers a request. A rejection travels back as its code and a short text; another error than
+   * `EspalierError` as `PEER_REFUSED`. `signal` aborts when the caller has given up or the connection is lost.
+   */
+  onRequest(request: InboundRequest): Promise<Uint8Array>
+  /** Takes over a stream that the peer opened. */
+  onStream(protocol: number, stream: ByteStream, connection: Connection): void
+  onDatagram(protocol: number, body: Uint8Array, connection: Connection): void
+  /** A connection in either direction is up; `connection.closed` tells its end. */
+  onConnection(connection: Connection): void
+}
+
+/** One request from a peer. */
+export interface InboundRequest {
+  readonly protocol: number
+  /** Owned by the receiver. */
+  readonly body: Uint8Array
+  readonly connection: Connection
+  readonly signal: AbortSignal
+}
+
+/** A live, mutually authenticated connection; at most one per pair of nodes. */
+export interface Connection {
+  /** The id that the handshake proved. */
+  readonly peer: NodeId
+  readonly remote: Address
+  /** Whether this side dialled. */
+  readonly outbound: boolean
+  /**
+   * One small message each way; the body is copied before this returns. Default time-out 10,000 ms.
+   * Codes: `TIMEOUT`, `ABORTED`, `CONNECTION_LOST`, `CLOSED`, `LIMIT_EXCEEDED` (body over 262,144 or
+   * answer over `maxResponseBytes`), and whatever code the handler answered.
+   */
+  request(protocol: number, body: Uint8Array, options?: RequestOptions): Promise<Uint8Array>
+  openStream(protocol: number, options?: StreamOptions): Promise<ByteStream>
+  /** False when the path cannot take it. */
+  sendDatagram(protocol: number, body: Uint8Array): boolean
+  /** Settles once, whatever the reason; never rejects. */
+  readonly closed: Promise<EspalierError>
+  close(code: number): void
+  stats(): ConnectionStats
+}
+
+/** A reliable byte stream in both directions with back-pressure. Iterating it reads to the end. */
+export interface ByteStream extends AsyncIterable<Uint8Array> {
+  readonly peer: NodeId
+  /** Copies `bytes` before it returns; resolves when the stream can take more. Codes: `STREAM_RESET`, `CONNECTION_LOST`, `CLOSED`. */
+  write(bytes: Uint8Array): Promise<void>
+  /** Ends this side's direction; the other may go on. Resolves when all has been handed to the network. */
+  closeWrite(): Promise<void>
+  /** Fills the start of `target`; resolves with the count, 0 at the end. At most one read at a time (`INVALID_STATE`). */
+  readInto(target: Uint8Array): Promise<number>
+  /** Abandons both directions; the peer sees `STREAM_RESET` with `code`. Idempotent. */
+  reset(code: number): void
+}
+
+/** What is known of a connection. */
+export interface ConnectionStats {
+  /** TLS group that the handshake used, for example `MLKEM768`. */
+  readonly keyExchange: string
+  /** TLS signature scheme of the peer's proof, for example `mldsa65`. */
+  readonly signature: string
+  readonly cipherSuite: string
+  readonly rttMs: number
+  readonly bytesSent: number
+  readonly bytesReceived: number
+  readonly packetsLost: number
+}
