@@ -1,0 +1,11 @@
+import type { NodeOptions } from './options.ts'
+
+/** Options of a node that dials out, stores nothing for others and is no one's neighbour. */
+export function clientOnly(): Pick<NodeOptions, 'mode'> {
+  return { mode: 'clientOnly' }
+}
+
+/** Options of a node in a network of one's own: loopback and private addresses are dialled too. */
+export function privateNetwork(): Pick<NodeOptions, 'allowPrivate'> {
+  return { allowPrivate: true }
+}
