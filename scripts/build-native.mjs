@@ -16,12 +16,18 @@ const built = spawnSync('cargo', ['build', '--release', '--locked', '-p', 'espal
     // Without it the first random call of a process waits 40-60 ms for jitter entropy.
     AWS_LC_SYS_NO_JITTER_ENTROPY: '1',
     // No path of the building machine ends up in a panic message.
-    RUSTFLAGS: [process.env.RUSTFLAGS, `--remap-path-prefix=${root}=espalier`, ...homeRemap()].filter(Boolean).join(' '),
+    RUSTFLAGS: [process.env.RUSTFLAGS, `--remap-path-prefix=${root}=espalier`, ...homeRemap()]
+      .filter(Boolean)
+      .join(' '),
   },
 })
 if (built.status !== 0) process.exit(built.status ?? 1)
 
-const library = { linux: 'libespalier_binding.so', darwin: 'libespalier_binding.dylib', win32: 'espalier_binding.dll' }
+const library = {
+  linux: 'libespalier_binding.so',
+  darwin: 'libespalier_binding.dylib',
+  win32: 'espalier_binding.dll',
+}
 const source = join(root, 'target', 'release', library[process.platform] ?? library.linux)
 if (!existsSync(source)) {
   console.error(`cargo finished, but ${source} is not there`)

@@ -12,10 +12,14 @@ requireToolchain()
 ensureInstalled()
 run('npm', ['run', '--silent', 'build'], quiet)
 
-const demo = spawn(process.execPath, [join(root, 'dist', 'cli', 'main.js'), 'demo', ...process.argv.slice(2)], {
-  cwd: process.env.INIT_CWD ?? root,
-  stdio: 'inherit',
-})
+const demo = spawn(
+  process.execPath,
+  [join(root, 'dist', 'cli', 'main.js'), 'demo', ...process.argv.slice(2)],
+  {
+    cwd: process.env.INIT_CWD ?? root,
+    stdio: 'inherit',
+  },
+)
 // Ctrl-C reaches the demonstration too; this process waits until it has cleaned up.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   process.on(signal, () => {

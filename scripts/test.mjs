@@ -21,7 +21,15 @@ const failures = []
 await check('types', 'npm', ['run', '--silent', 'typecheck'])
 await check('lint', 'npm', ['run', '--silent', 'lint'])
 await check('format of Rust', 'cargo', ['fmt', '--all', '--check'])
-await check('lint of Rust', 'cargo', ['clippy', '--locked', '--workspace', '--all-targets', '--', '-D', 'warnings'])
+await check('lint of Rust', 'cargo', [
+  'clippy',
+  '--locked',
+  '--workspace',
+  '--all-targets',
+  '--',
+  '-D',
+  'warnings',
+])
 const rust = await check('tests of Rust', 'cargo', ['test', '--locked', '--workspace', '--quiet'])
 rmSync(report, { force: true })
 await check(

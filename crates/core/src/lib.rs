@@ -1,1 +1,14 @@
+//! Espalier's cryptographic core: pure computation without clock, I/O or `unsafe`.
 
+#![forbid(unsafe_code)]
+
+pub mod error;
+pub mod identity;
+pub mod kem;
+pub mod key_file;
+pub mod random;
+pub mod seal;
+pub mod sign;
+pub mod words;
+
+pub use error::CoreError;
