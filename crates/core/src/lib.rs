@@ -2,13 +2,17 @@
 
 #![forbid(unsafe_code)]
 
+pub mod erasure;
 pub mod error;
+pub mod hash;
 pub mod identity;
 pub mod kem;
 pub mod key_file;
 pub mod random;
 pub mod seal;
+pub mod segment;
 pub mod sign;
+pub mod verified;
 pub mod words;
 
 pub use error::CoreError;

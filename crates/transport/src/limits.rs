@@ -1,0 +1,66 @@
+//! Every limit of the transport. quinn's own defaults are not limits: its receive window is unbounded.
+
+use std::{sync::Arc, time::Duration};
+
+use quinn::{AckFrequencyConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
+
+/// Most bytes in the body of a request.
+pub const MAX_REQUEST_BYTES: usize = 262_144;
+/// Most bytes that an answer may have, whatever its caller allows.
+pub const MAX_RESPONSE_BYTES: usize = 1_048_576;
+/// Handshakes under way at once; more are ignored.
+pub const MAX_HANDSHAKES: usize = 1024;
+/// From here on a client has to prove its address by a Retry first, which costs us no signature.
+pub const RETRY_ABOVE: usize = 256;
+/// A handshake that takes longer is dropped.
+pub const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
+/// Time for the four bytes that say what a stream is.
+pub const STREAM_HEADER_TIME: Duration = Duration::from_secs(10);
+/// Time for the rest of a request to arrive.
+pub const REQUEST_BODY_TIME: Duration = Duration::from_secs(30);
+/// Addresses that one dial tries.
+pub const MAX_DIAL_ADDRESSES: usize = 16;
+/// RFC 8305 §5: one attempt after another by this much.
+pub const DIAL_STAGGER: Duration = Duration::from_millis(250);
+/// How long a connection that lost against its twin may finish what it carries.
+pub const DRAIN_TIME: Duration = Duration::from_secs(10);
+/// Bytes that wait to be read from one stream.
+pub const STREAM_READ_AHEAD: usize = 1 << 20;
+/// Bytes that wait to be written to one stream.
+pub const MAX_STREAM_BACKLOG: usize = 16 << 20;
+
+const IDLE_TIME: Duration = Duration::from_secs(30);
+/// Only the dialling side keeps a connection alive: both sides at once would double the cost.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+const STREAM_WINDOW: u32 = 8 << 20;
+const CONNECTION_WINDOW: u32 = 16 << 20;
+const SEND_WINDOW: u64 = 16 << 20;
+const CONCURRENT_STREAMS: u32 = 1024;
+const DATAGRAM_BUFFER: usize = 1 << 20;
+
+/// The largest datagrams that path discovery may find: Ethernet's, or loopback's and jumbo frames'.
+const LARGEST_MTU: u16 = 1452;
+
+/// What both sides say at the start of a connection.
+pub(crate) fn transport_config(dialling: bool) -> Arc<TransportConfig> {
+    let mut config = TransportConfig::default();
+    let mut discovery = MtuDiscoveryConfig::default();
+    discovery.upper_bound(LARGEST_MTU);
+    let mut acks = AckFrequencyConfig::default();
+    acks.ack_eliciting_threshold(VarInt::from_u32(10));
+    config
+        .max_concurrent_bidi_streams(VarInt::from_u32(CONCURRENT_STREAMS))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
+        .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
+        .send_window(SEND_WINDOW)
+        .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER))
+        .datagram_send_buffer_size(DATAGRAM_BUFFER)
+        .mtu_discovery_config(Some(discovery))
+        .ack_frequency_config(Some(acks))
+        // A post-quantum handshake loses a packet more often than a small one; 333 ms would double its tail.
+        .initial_rtt(Duration::from_millis(100))
+        .max_idle_timeout(IdleTimeout::try_from(IDLE_TIME).ok())
+        .keep_alive_interval(dialling.then_some(KEEP_ALIVE));
+    Arc::new(config)
+}
