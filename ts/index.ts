@@ -1,0 +1,16 @@
+export { createNode, type EspalierNode } from './node/node.ts'
+export { type NodeOptions } from './node/options.ts'
+export { clientOnly, privateNetwork } from './node/presets.ts'
+export { type ConnectionSummary, type NodeStatus, type PeerSummary } from './node/status.ts'
+export { ERROR_CODES, EspalierError, isErrorCode, type ErrorCode, type ErrorDetails } from './base/error.ts'
+export { parseNodeId, type NodeId } from './base/identity.ts'
+export { silentLog, type Log, type LogFields } from './base/log.ts'
+export { Identity } from './native/key-file.ts'
+export {
+  formatAddress,
+  parseAddress,
+  parsePeerAddress,
+  type Address,
+  type PeerAddress,
+} from './net/address.ts'
+export { type CallOptions, type ConnectionStats } from './net/transport.ts'

@@ -1,0 +1,170 @@
+import { EspalierError, toEspalierError } from '../base/error.ts'
+import { parseNodeId, type NodeId } from '../base/identity.ts'
+import type { Address } from '../net/address.ts'
+import type { CallOptions } from '../net/transport.ts'
+import type { Objects } from '../objects/objects.ts'
+import { checkOptions, type CheckedOptions } from './check-options.ts'
+import type { NodeOptions } from './options.ts'
+import { openServices, type Services } from './services.ts'
+import {
+  summarizeConnections,
+  summarizeStatus,
+  type ConnectionSummary,
+  type NodeStatus,
+  type PeerSummary,
+} from './status.ts'
+
+type Phase =
+  | { readonly name: 'new' }
+  | { readonly name: 'starting'; readonly interrupt: AbortController; readonly done: Promise<void> }
+  | { readonly name: 'running'; readonly services: Services }
+  | { readonly name: 'stopped'; readonly done: Promise<void>; readonly id: NodeId | undefined }
+
+/**
+ * Makes a node; nothing is opened or sent before `start`. Throws `INVALID_ARGUMENT` for an option that
+ * is unknown or out of range.
+ */
+export function createNode(options: NodeOptions): EspalierNode {
+  return new EspalierNode(checkOptions(options))
+}
+
+/**
+ * One node of the network: what {@link createNode} returns. It runs from `start` to `stop` and is not
+ * started again; the same directory gives the same identity to a new one.
+ * Every call before `start` ends with `INVALID_STATE`, every call after `stop` with `CLOSED`.
+ */
+export class EspalierNode implements AsyncDisposable {
+  readonly #options: CheckedOptions
+  #phase: Phase = { name: 'new' }
+
+  /** @internal */
+  constructor(options: CheckedOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Opens the directory and the port and joins through `bootstrap`. Whatever fails, nothing stays
+   * open and the node counts as stopped. Codes: `STORAGE_BUSY` (another node uses the directory),
+   * `STORAGE_CORRUPT`, `KEY_INVALID`, `INVALID_ARGUMENT` (port taken, directory unusable),
+   * `PEER_UNREACHABLE` (no bootstrap node answered and no other is known), `ABORTED`,
+   * `NATIVE_UNAVAILABLE`; a second call is `INVALID_STATE`.
+   */
+  async start(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    if (this.#phase.name === 'stopped') throw closed()
+    if (this.#phase.name !== 'new') throw new EspalierError('INVALID_STATE', 'the node was started before')
+    const interrupt = new AbortController()
+    const signal =
+      options.signal === undefined ? interrupt.signal : AbortSignal.any([options.signal, interrupt.signal])
+    const done = this.#open(signal)
+    this.#phase = { name: 'starting', interrupt, done }
+    await done
+  }
+
+  /**
+   * Ends every connection, frees the port and the directory, and resolves when all is closed: the
+   * process then ends by itself. A start under way is given up. Idempotent; also before `start`.
+   */
+  stop(): Promise<void> {
+    const phase = this.#phase
+    if (phase.name === 'stopped') return phase.done
+    const done = this.#end(phase)
+    const id = phase.name === 'running' ? phase.services.identity.id : undefined
+    this.#phase = { name: 'stopped', done, id }
+    return done
+  }
+
+  /** The same as {@link stop}, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+
+  /** This node's name, proved in every handshake. Known after `start`. */
+  get id(): NodeId {
+    if (this.#phase.name === 'stopped' && this.#phase.id !== undefined) return this.#phase.id
+    return this.#running().identity.id
+  }
+
+  /** Where others reach this node: a wildcard is told as the machine's own addresses. */
+  get addresses(): readonly Address[] {
+    return this.#running().addresses
+  }
+
+  /** Objects of any size: put and get, encrypted and erasure-coded. */
+  get objects(): Objects {
+    return this.#running().objects
+  }
+
+  /**
+   * Stores a small named value that only this node can change. Resolves after at least one other node
+   * (or, alone in the network, this one) has stored it. Codes: `VALUE_TOO_LARGE` (over 256 bytes),
+   * `QUORUM_FAILED`, `RECORD_STALE`, `INVALID_ARGUMENT`.
+   */
+  async put(
+    name: string,
+    value: Uint8Array,
+    options: CallOptions = {},
+  ): Promise<{ readonly sequence: number; readonly accepted: readonly NodeId[] }> {
+    return this.#running().dht.putValue(name, value, options)
+  }
+
+  /** Reads a named value of `owner` (default: this node), or nothing when nobody asked has it. */
+  async get(
+    name: string,
+    options: CallOptions & { readonly owner?: string } = {},
+  ): Promise<{ readonly value: Uint8Array; readonly sequence: number } | undefined> {
+    const { dht, identity } = this.#running()
+    const { owner, ...call } = options
+    return dht.getValue(name, { owner: owner === undefined ? identity.id : parseNodeId(owner) }, call)
+  }
+
+  /** Counts and sizes of this moment. */
+  status(): NodeStatus {
+    return summarizeStatus(this.#running())
+  }
+
+  /** Live connections with what their handshakes negotiated. */
+  connections(): readonly ConnectionSummary[] {
+    return summarizeConnections(this.#running().rpc)
+  }
+
+  /** Nodes in the routing table. */
+  peers(): readonly PeerSummary[] {
+    return this.#running().dht.peers()
+  }
+
+  #running(): Services {
+    if (this.#phase.name === 'running') return this.#phase.services
+    if (this.#phase.name === 'stopped') throw closed()
+    throw new EspalierError('INVALID_STATE', 'the node is not started')
+  }
+
+  async #open(signal: AbortSignal): Promise<void> {
+    try {
+      const services = await openServices(this.#options, signal)
+      if (signal.aborted) await services.close()
+      // `stop` may have come after the last check of the signal; it aborts the signal.
+      signal.throwIfAborted()
+      this.#phase = { name: 'running', services }
+    } catch (error) {
+      if (this.#phase.name === 'starting')
+        this.#phase = { name: 'stopped', done: Promise.resolve(), id: undefined }
+      throw signal.aborted ? abortedBy(signal) : error
+    }
+  }
+
+  async #end(phase: Phase): Promise<void> {
+    if (phase.name === 'running') await phase.services.close()
+    if (phase.name !== 'starting') return
+    phase.interrupt.abort(new EspalierError('ABORTED', 'the node was stopped while it started'))
+    // `start` reports the failure to its caller; here only that it has ended matters.
+    await phase.done.catch(() => undefined)
+  }
+}
+
+function abortedBy(signal: AbortSignal): EspalierError {
+  return toEspalierError(signal.reason, 'ABORTED', 'the start was given up')
+}
+
+function closed(): EspalierError {
+  return new EspalierError('CLOSED', 'the node was stopped')
+}

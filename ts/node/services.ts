@@ -1,0 +1,139 @@
+import { systemClock } from '../base/clock.ts'
+import type { Env } from '../base/env.ts'
+import { EspalierError, toEspalierError } from '../base/error.ts'
+import { systemRng } from '../base/rng.ts'
+import { Dht } from '../dht/dht.ts'
+import { nodeCrypto } from '../native/crypto.ts'
+import { Identity } from '../native/key-file.ts'
+import type { Address } from '../net/address.ts'
+import { localAddresses } from '../net/local-addresses.ts'
+import { QuicTransport } from '../net/quic.ts'
+import { Rpc } from '../net/rpc.ts'
+import { Objects } from '../objects/objects.ts'
+import { DataDirectory } from '../storage/data-directory.ts'
+import { openDatabase } from '../storage/database.ts'
+import { ShardFiles } from '../storage/shard-files.ts'
+import type { ShardStore } from '../storage/store.ts'
+import { resolveBootstrap } from './bootstrap.ts'
+import type { CheckedOptions } from './check-options.ts'
+import { Closers } from './closers.ts'
+
+/** The running parts of a node. */
+export interface Services {
+  readonly identity: Identity
+  readonly rpc: Rpc
+  readonly dht: Dht
+  readonly objects: Objects
+  /** Nothing for `clientOnly`. */
+  readonly shards: ShardStore | undefined
+  /** What this node tells others. */
+  readonly addresses: readonly Address[]
+  /** Closes everything in the reverse of the order in which it was opened. */
+  close(): Promise<void>
+}
+
+/**
+ * Opens the parts one after another. A failure half-way closes what was opened and is thrown:
+ * `STORAGE_BUSY`, `STORAGE_CORRUPT`, `KEY_INVALID`, `INVALID_ARGUMENT` (a port that is taken, a
+ * directory that can't be used), `PEER_UNREACHABLE`, `ABORTED`.
+ */
+export async function openServices(options: CheckedOptions, signal: AbortSignal): Promise<Services> {
+  const closers = new Closers()
+  try {
+    return await open(options, signal, closers)
+  } catch (error) {
+    await closers.run().catch((failure: unknown) => {
+      const { code, message } = toEspalierError(failure, 'INVALID_STATE', 'closing failed')
+      options.log.error('a part did not close after a start that failed', { code, message })
+    })
+    throw toEspalierError(error, 'INVALID_STATE', 'the node could not start')
+  }
+}
+
+async function open(options: CheckedOptions, signal: AbortSignal, closers: Closers): Promise<Services> {
+  const storage = await openStorage(options, signal, closers)
+  const { identity, store, shards } = storage
+  const env: Env = { clock: systemClock, rng: systemRng, log: options.log, crypto: nodeCrypto(identity) }
+  const { hosts, port, allowPrivate, mode } = options
+
+  const transport = QuicTransport.create({ identity, port, hosts })
+  closers.add(() => transport.close())
+  const rpc = new Rpc({ transport, env }, { allowPrivate })
+  // A client can't be dialled by others: it names no address.
+  let addresses: readonly Address[] = []
+  const dht = new Dht(
+    { rpc, env, store },
+    { serves: mode === 'p2p', ownAddresses: () => (mode === 'p2p' ? addresses : []) },
+  )
+  const objects = new Objects({
+    rpc,
+    env,
+    store,
+    shards,
+    eligible: () => dht.eligible(),
+    publish: (pointer, call) => dht.publishPointer(pointer, call),
+    find: (query, call) => dht.findPointer(query, call),
+  })
+
+  signal.throwIfAborted()
+  closers.add(() => rpc.stop())
+  addresses = localAddresses(await rpc.start())
+  signal.throwIfAborted()
+  closers.add(() => dht.stop())
+  await dht.start()
+  closers.add(() => objects.stop())
+  await objects.start()
+  await join({ dht, options }, signal)
+  return { identity, rpc, dht, objects, shards, addresses, close: () => closers.run() }
+}
+
+async function openStorage(options: CheckedOptions, signal: AbortSignal, closers: Closers) {
+  const directory = await DataDirectory.open(options.dataDir)
+  closers.add(() => directory.release())
+  signal.throwIfAborted()
+  const identity = await Identity.openOrCreate({
+    path: directory.identityPath,
+    ...(options.passphrase === undefined ? {} : { passphrase: options.passphrase }),
+  })
+  closers.add(() => identity[Symbol.dispose]())
+  signal.throwIfAborted()
+  const store = await openDatabase(directory.databasePath)
+  closers.add(() => store.close())
+  signal.throwIfAborted()
+  if (options.mode === 'clientOnly') return { identity, store, shards: undefined }
+  const shards = await ShardFiles.open({
+    directory: directory.shardsPath,
+    store,
+    quotaBytes: options.quotaBytes,
+    clock: systemClock,
+    log: options.log,
+  })
+  closers.add(() => shards.close())
+  return { identity, store, shards }
+}
+
+/**
+ * Joins through the entries that were given. That none of them answers matters only to a node that
+ * knows no other: one that came back with its table joins through that.
+ */
+async function join(
+  { dht, options }: { readonly dht: Dht; readonly options: CheckedOptions },
+  signal: AbortSignal,
+): Promise<void> {
+  if (options.bootstrap.length === 0) return
+  try {
+    const peers = await Promise.all(options.bootstrap.map(resolveBootstrap))
+    await dht.bootstrap(peers, { signal })
+  } catch (error) {
+    signal.throwIfAborted()
+    const failure = toEspalierError(error, 'PEER_UNREACHABLE', 'joining failed')
+    if (failure.code === 'INVALID_ARGUMENT') throw failure
+    if (dht.peers().length === 0) {
+      throw new EspalierError('PEER_UNREACHABLE', `no bootstrap node answered: ${failure.message}`, {
+        cause: failure,
+        details: failure.details,
+      })
+    }
+    options.log.warn('no bootstrap node answered; the saved table is used', { code: failure.code })
+  }
+}

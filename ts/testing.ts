@@ -1,0 +1,1 @@
+export { localNetwork, type LocalNetwork, type LocalNetworkOptions } from './node/local-network.ts'
