@@ -1,0 +1,133 @@
+import { types } from 'node:util'
+import { EspalierError } from '../base/error.ts'
+
+/** The sizes that an argument may have, in bytes. */
+export type Size = number | { readonly min: number; readonly max: number }
+
+/**
+ * A `Uint8Array` (also a Buffer, a subarray, one of another realm) of an allowed size.
+ * Throws `INVALID_ARGUMENT` that names the argument, what was given and what is allowed.
+ */
+export function checkBytes(name: string, value: unknown, size?: Size): Uint8Array {
+  // The brand, not the prototype: it can't be faked and holds across realms.
+  if (!types.isUint8Array(value)) throw invalid(name, describe(value), 'a Uint8Array is needed')
+  if (!(value.buffer instanceof ArrayBuffer) && types.isSharedArrayBuffer(value.buffer)) {
+    // Another thread could change the bytes while native code reads them.
+    throw invalid(name, 'a view of a SharedArrayBuffer', 'memory of one thread is needed: copy it')
+  }
+  if (value.byteLength === 0 && isDetached(value)) {
+    throw invalid(name, 'a Uint8Array whose memory was transferred', 'its bytes are needed')
+  }
+  if (size !== undefined) checkSize(name, value.byteLength, size)
+  return value
+}
+
+/** As {@link checkBytes}; `undefined` becomes empty bytes. */
+export function checkOptionalBytes(name: string, value: unknown, size?: Size): Uint8Array {
+  return value === undefined ? EMPTY : checkBytes(name, value, size)
+}
+
+/** Throws `INVALID_ARGUMENT` when `given` bytes are too few or too many. */
+export function checkSize(name: string, given: number, size: Size): void {
+  const { min, max } = typeof size === 'number' ? { min: size, max: size } : size
+  if (given >= min && given <= max) return
+  const allowed = min === max ? `${min}` : `${min} to ${max}`
+  throw invalid(name, `${given} bytes`, `${allowed} are allowed`)
+}
+
+/** A safe integer from `min` to `max`. Throws `INVALID_ARGUMENT`. */
+export function checkInteger(name: string, value: unknown, min: number, max: number): number {
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value <= max) return value
+  throw invalid(name, describe(value), `an integer from ${min} to ${max} is needed`)
+}
+
+/** Text of `min` to `max` bytes in UTF-8. Throws `INVALID_ARGUMENT`; the text itself never enters the message. */
+export function checkText(name: string, value: unknown, min: number, max: number): string {
+  if (typeof value !== 'string') throw invalid(name, describe(value), 'a string is needed')
+  if (/\p{Surrogate}/u.test(value)) throw invalid(name, 'a string with half a surrogate pair', 'text is needed')
+  checkSize(name, Buffer.byteLength(value), { min, max })
+  return value
+}
+
+/** One of `allowed`. Throws `INVALID_ARGUMENT`. */
+export function checkChoice<T extends string>(name: string, value: unknown, allowed: readonly T[]): T {
+  const found = allowed.find((choice) => choice === value)
+  if (found !== undefined) return found
+  const given = typeof value === 'string' ? JSON.stringify(value.slice(0, 64)) : describe(value)
+  throw invalid(name, given, `${allowed.join(', ')} are allowed`)
+}
+
+/** `true`, `false` or, for the default, `undefined`. Throws `INVALID_ARGUMENT`. */
+export function checkFlag(name: string, value: unknown): boolean {
+  if (value === undefined) return false
+  if (typeof value === 'boolean') return value
+  throw invalid(name, describe(value), 'true or false is needed')
+}
+
+/** A real array of at most `max` items. Throws `INVALID_ARGUMENT`. */
+export function checkList(name: string, value: unknown, max: number): readonly unknown[] {
+  if (!Array.isArray(value)) throw invalid(name, describe(value), 'an array is needed')
+  if (value.length > max) throw invalid(name, `${value.length} items`, `at most ${max} are allowed`)
+  return value
+}
+
+/** An object of options with no key beside `known`; `undefined` is the empty one. Throws `INVALID_ARGUMENT`. */
+export function checkOptions<T extends object>(
+  name: string,
+  value: T | undefined,
+  known: readonly (keyof T & string)[],
+): T | Readonly<Record<string, never>> {
+  if (value === undefined) return {}
+  const given: unknown = value
+  if (typeof given !== 'object' || given === null || ArrayBuffer.isView(given)) {
+    throw invalid(name, describe(given), 'an object is needed')
+  }
+  const names: readonly string[] = known
+  const odd = Object.keys(given).find((key) => !names.includes(key))
+  if (odd !== undefined) {
+    throw invalid(
+      name,
+      `the unknown key ${JSON.stringify(odd.slice(0, 64))}`,
+      `${names.join(', ')} are allowed`,
+    )
+  }
+  return value
+}
+
+/** `INVALID_ARGUMENT` in the one form that all checks use. */
+export function invalid(name: string, given: string, allowed: string): EspalierError {
+  return new EspalierError('INVALID_ARGUMENT', `${name}: ${given} was given, ${allowed}`, {
+    details: { argument: name },
+  })
+}
+
+const EMPTY = new Uint8Array(0)
+
+function describe(value: unknown): string {
+  if (value === null) return 'null'
+  if (typeof value === 'number') return String(value)
+  if (typeof value !== 'object') return typeof value
+  if (Array.isArray(value)) return 'an array'
+  // Only names that the language defines: a getter of the caller's could throw or lie.
+  if (ArrayBuffer.isView(value)) return types.isDataView(value) ? 'a DataView' : 'another typed array'
+  if (types.isAnyArrayBuffer(value)) return 'an ArrayBuffer without a view'
+  return types.isPromise(value) ? 'a promise' : 'an object'
+}
+
+/** Node 20 has no `ArrayBuffer.prototype.detached`; making a view of detached memory throws everywhere. */
+function isDetached(value: Uint8Array): boolean {
+  try {
+    new Uint8Array(value.buffer)
+    return false
+  } catch {
+    return true
+  }
+}
+
+/** A path of the file system. Throws `INVALID_ARGUMENT`. */
+export function checkPath(value: unknown): string {
+  const path = checkText('path', value, 1, 4096)
+  if (path.includes('\0'))
+    throw invalid('path', 'a path with a zero character', 'a path without it is needed')
+  return path
+}

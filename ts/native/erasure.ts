@@ -1,0 +1,93 @@
+import { checkBytes, checkInteger, checkList, checkOptions, invalid } from './check.ts'
+import { EspalierError } from '../base/error.ts'
+import { native } from './error.ts'
+import { addon } from './load.ts'
+
+/** The most data and parity shards together. */
+export const MAX_SHARDS = 255
+/** The largest shard, in bytes. */
+export const MAX_SHARD_BYTES = 4 * 1024 * 1024
+
+/** How many pieces something is cut into, and how many of them may be lost. */
+export interface ShardLayout {
+  /** Shards that suffice to give everything back, 1 to 255. */
+  readonly dataShards: number
+  /** Shards that may be lost, 0 to 255 − dataShards. */
+  readonly parityShards: number
+}
+
+/** Checks a layout. Throws `INVALID_ARGUMENT`. @internal */
+export function checkLayout(layout: ShardLayout): ShardLayout {
+  const given = checkOptions('layout', layout, ['dataShards', 'parityShards'])
+  const dataShards = checkInteger('dataShards', given.dataShards, 1, MAX_SHARDS)
+  const parityShards = checkInteger('parityShards', given.parityShards, 0, MAX_SHARDS - dataShards)
+  return { dataShards, parityShards }
+}
+
+/** One place for each shard of a layout, absent ones `undefined`. Throws `INVALID_ARGUMENT`. @internal */
+export function checkShards(layout: ShardLayout, shards: unknown): (Uint8Array | undefined)[] {
+  const total = layout.dataShards + layout.parityShards
+  const list = checkList('shards', shards, MAX_SHARDS)
+  if (list.length !== total) throw invalid('shards', `${list.length} places`, `${total} are needed`)
+  return Array.from(list, (shard, index) => {
+    return shard === undefined ? undefined : checkBytes(`shards[${index}]`, shard, SHARD_SIZE)
+  })
+}
+
+/** Systematic Reed–Solomon over GF(2⁸) with the Cauchy matrix of ISA-L: the wire format of objects. */
+export class ErasureCoder {
+  /** The layout of every stripe. */
+  readonly layout: ShardLayout
+
+  /** Throws `INVALID_ARGUMENT`. */
+  constructor(layout: ShardLayout) {
+    this.layout = Object.freeze(checkLayout(layout))
+  }
+
+  /** The parity of `dataShards`, which all have the same size, 1 byte to 4 MiB. Throws `INVALID_ARGUMENT`. */
+  encode(dataShards: readonly Uint8Array[]): Uint8Array[] {
+    const list = checkList('dataShards', dataShards, MAX_SHARDS)
+    if (list.length !== this.layout.dataShards) {
+      throw invalid('dataShards', `${list.length} shards`, `${this.layout.dataShards} are needed`)
+    }
+    const data = Array.from(list, (shard, index) => checkBytes(`dataShards[${index}]`, shard, SHARD_SIZE))
+    const size = checkEqualSizes('dataShards', data)
+    const parity = Array.from({ length: this.layout.parityShards }, () => new Uint8Array(size))
+    native(() => addon().erasureEncode(this.layout.dataShards, this.layout.parityShards, data, parity))
+    return parity
+  }
+
+  /**
+   * All shards in order, from any `dataShards` of them; the given ones are returned as they are. Throws
+   * `SHARDS_MISSING` (details: found, needed) with fewer, `INVALID_ARGUMENT` for wrong types and sizes.
+   */
+  reconstruct(shards: readonly (Uint8Array | undefined)[]): Uint8Array[] {
+    const list = checkShards(this.layout, shards)
+    const given = list.filter((shard) => shard !== undefined)
+    checkEnough(this.layout, given.length)
+    const size = checkEqualSizes('shards', given)
+    const rebuilt = Array.from({ length: list.length - given.length }, () => new Uint8Array(size))
+    const { dataShards, parityShards } = this.layout
+    native(() => addon().erasureReconstruct(dataShards, parityShards, list, rebuilt))
+    let next = 0
+    return list.map((shard) => shard ?? rebuilt[next++] ?? new Uint8Array(0))
+  }
+}
+
+/** Throws `SHARDS_MISSING` when `found` shards don't suffice. @internal */
+export function checkEnough({ dataShards: needed }: ShardLayout, found: number): void {
+  if (found >= needed) return
+  throw new EspalierError('SHARDS_MISSING', `${found} of ${needed} shards were given`, {
+    details: { found, needed },
+  })
+}
+
+function checkEqualSizes(name: string, shards: readonly Uint8Array[]): number {
+  const size = shards[0]?.byteLength ?? 0
+  const odd = shards.find((shard) => shard.byteLength !== size)
+  if (odd !== undefined)
+    throw invalid(name, `${odd.byteLength} bytes`, `${size}, as in the first shard, are needed`)
+  return size
+}
+
+const SHARD_SIZE = { min: 1, max: MAX_SHARD_BYTES }

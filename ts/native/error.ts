@@ -1,0 +1,36 @@
+import { EspalierError, isErrorCode, type ErrorDetails } from '../base/error.ts'
+
+/** The error of a native failure, which is formatted `CODE: message`. Nothing else parses that form. */
+export function fromNative(thrown: unknown): EspalierError {
+  if (thrown instanceof EspalierError) return thrown
+  return fromNativeText(thrown instanceof Error ? thrown.message : String(thrown))
+}
+
+/** As {@link fromNative}, for a failure that arrived as text. */
+export function fromNativeText(text: string): EspalierError {
+  const [, code, message] = /^([A-Z_]+): ([\s\S]*)$/.exec(text) ?? []
+  if (code === undefined || message === undefined || !isErrorCode(code)) {
+    // A caught panic, or a value that napi itself refused: both are faults of this library.
+    return new EspalierError('INVALID_STATE', `native code failed: ${text}`)
+  }
+  return new EspalierError(code, message, { details: detailsOf(code, message) })
+}
+
+/** Calls native code and turns what it throws into an {@link EspalierError}. */
+export function native<T>(call: () => T): T {
+  try {
+    return call()
+  } catch (thrown) {
+    throw fromNative(thrown)
+  }
+}
+
+function detailsOf(code: string, message: string): ErrorDetails {
+  if (code === 'INVALID_ARGUMENT') {
+    const [, argument] = /^([A-Za-z]+): /.exec(message) ?? []
+    return argument === undefined ? {} : { argument }
+  }
+  if (code !== 'SHARDS_MISSING') return {}
+  const [, found, needed] = /^(\d+) of (\d+) shards/.exec(message) ?? []
+  return { found: Number(found ?? 0), needed: Number(needed ?? 0) }
+}

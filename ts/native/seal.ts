@@ -1,0 +1,85 @@
+import { checkBytes, checkChoice, checkOptionalBytes, checkOptions } from './check.ts'
+import { EspalierError } from '../base/error.ts'
+import { native } from './error.ts'
+import { addon } from './load.ts'
+
+/** Bytes in a key. */
+export const SEAL_KEY_BYTES = 32
+/** Bytes that sealing adds. */
+export const TAG_BYTES = 16
+/** Bytes in the nonce of each algorithm. */
+export const NONCE_BYTES: Readonly<Record<SealAlgorithm, number>> = {
+  'xchacha20-poly1305': 24,
+  'chacha20-poly1305': 12,
+}
+
+/**
+ * `xchacha20-poly1305` (default; its nonce is long enough to be drawn at random) or `chacha20-poly1305`
+ * (RFC 8439; its nonce must never repeat under a key).
+ */
+export type SealAlgorithm = 'xchacha20-poly1305' | 'chacha20-poly1305'
+
+/** What to encrypt. */
+export interface SealRequest {
+  /** 32 bytes. */
+  readonly key: Uint8Array
+  /** 24 bytes, 12 for `chacha20-poly1305`. */
+  readonly nonce: Uint8Array
+  readonly message: Uint8Array
+  /** Authenticated, not encrypted; empty by default. */
+  readonly aad?: Uint8Array
+  /** Default `xchacha20-poly1305`. */
+  readonly algorithm?: SealAlgorithm
+}
+
+/** What to decrypt. */
+export interface OpenRequest {
+  readonly key: Uint8Array
+  readonly nonce: Uint8Array
+  /** What {@link seal} gave. */
+  readonly sealed: Uint8Array
+  readonly aad?: Uint8Array
+  readonly algorithm?: SealAlgorithm
+}
+
+/** Encrypts: ciphertext ‖ tag, 16 bytes longer than the message. Throws `INVALID_ARGUMENT`. */
+export function seal(request: SealRequest): Uint8Array {
+  const { message } = checkOptions('request', request, ['key', 'nonce', 'message', 'aad', 'algorithm'])
+  const checked = checkBytes('message', message, { min: 0, max: MAX_MESSAGE_BYTES })
+  const { extended, key, nonce, aad } = checkCommon(request)
+  const sealed = new Uint8Array(checked.byteLength + TAG_BYTES)
+  native(() => addon().seal(extended, key, nonce, aad, checked, sealed))
+  return sealed
+}
+
+/** Decrypts. Throws `DECRYPT_FAILED` when anything was changed, `INVALID_ARGUMENT` for wrong types and sizes. */
+export function open(request: OpenRequest): Uint8Array {
+  const { sealed } = checkOptions('request', request, ['key', 'nonce', 'sealed', 'aad', 'algorithm'])
+  const checked = checkBytes('sealed', sealed, { min: 0, max: MAX_MESSAGE_BYTES + TAG_BYTES })
+  const { extended, key, nonce, aad } = checkCommon(request)
+  if (checked.byteLength < TAG_BYTES) {
+    throw new EspalierError('DECRYPT_FAILED', 'the sealed bytes are too short to hold a tag')
+  }
+  const message = new Uint8Array(checked.byteLength - TAG_BYTES)
+  native(() => addon().open(extended, key, nonce, aad, checked, message))
+  return message
+}
+
+function checkCommon(request: Omit<OpenRequest, 'sealed'>): {
+  readonly extended: boolean
+  readonly key: Uint8Array
+  readonly nonce: Uint8Array
+  readonly aad: Uint8Array
+} {
+  const algorithm = checkChoice('algorithm', request.algorithm ?? 'xchacha20-poly1305', ALGORITHMS)
+  return {
+    extended: algorithm === 'xchacha20-poly1305',
+    key: checkBytes('key', request.key, SEAL_KEY_BYTES),
+    nonce: checkBytes('nonce', request.nonce, NONCE_BYTES[algorithm]),
+    aad: checkOptionalBytes('aad', request.aad),
+  }
+}
+
+const ALGORITHMS: readonly SealAlgorithm[] = ['xchacha20-poly1305', 'chacha20-poly1305']
+// What one typed array of every supported Node holds; the cipher itself allows 256 GiB.
+const MAX_MESSAGE_BYTES = 2 ** 32 - 1 - 16

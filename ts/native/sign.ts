@@ -1,0 +1,149 @@
+import type { Addon } from './addon.ts'
+import {
+  checkBytes,
+  checkChoice,
+  checkFlag,
+  checkList,
+  checkOptionalBytes,
+  checkOptions,
+  invalid,
+} from './check.ts'
+import { native } from './error.ts'
+import { Handle } from './handle.ts'
+import { addon } from './load.ts'
+import { runJob } from './queue.ts'
+
+/** Bytes in a public key (FIPS 204 table 2). */
+export const PUBLIC_KEY_BYTES = 1952
+/** Bytes in a signature (FIPS 204 table 2). */
+export const SIGNATURE_BYTES = 3309
+/** Bytes in the seed ξ of a signing key. */
+export const SIGNING_SEED_BYTES = 32
+/** Most bytes in a context string (FIPS 204 §5.2). */
+export const MAX_CONTEXT_BYTES = 255
+
+/** Which implementation of ML-DSA-65 works: `aws-lc` (default) or the independent `pqclean`. */
+export type SignatureProvider = 'aws-lc' | 'pqclean'
+
+/** How to sign. */
+export interface SignOptions {
+  /** Context string, at most 255 bytes; empty by default. Served by RustCrypto whatever the provider. */
+  readonly context?: Uint8Array
+  /** Without fresh randomness: equal inputs give equal signatures. Default false. Served by RustCrypto. */
+  readonly deterministic?: boolean
+  /** Serves plain signatures. Default `aws-lc`. */
+  readonly provider?: SignatureProvider
+}
+
+/** How to verify. */
+export interface VerifyOptions {
+  /** The context string that was signed under; empty by default. */
+  readonly context?: Uint8Array
+  /** Default `aws-lc`. */
+  readonly provider?: SignatureProvider
+}
+
+/** One signature to be checked by {@link verifyMany}. */
+export interface SignedItem {
+  readonly publicKey: Uint8Array
+  readonly message: Uint8Array
+  readonly signature: Uint8Array
+  readonly context?: Uint8Array
+}
+
+/** A secret ML-DSA-65 key. The secret stays in native memory and is wiped when the key is disposed or collected. */
+export class SigningKey {
+  /** 1,952 bytes. */
+  readonly publicKey: Uint8Array
+  readonly #handle: Handle
+
+  private constructor(make: (addon: Addon, publicKeyOut: Uint8Array) => number) {
+    this.publicKey = new Uint8Array(PUBLIC_KEY_BYTES)
+    const id = native(() => make(addon(), this.publicKey))
+    this.#handle = new Handle(id, 'signingKeyClose', this)
+  }
+
+  /** A key from fresh randomness. Throws `LIMIT_EXCEEDED` beyond 65,536 keys of a thread. */
+  static generate(): SigningKey {
+    return new SigningKey((native, publicKeyOut) => native.signingKeyGenerate(publicKeyOut))
+  }
+
+  /** The key of a 32-byte seed (FIPS 204 algorithm 6). Throws `INVALID_ARGUMENT`, `LIMIT_EXCEEDED`. */
+  static fromSeed(seed: Uint8Array): SigningKey {
+    checkBytes('seed', seed, SIGNING_SEED_BYTES)
+    return new SigningKey((native, publicKeyOut) => native.signingKeyFromSeed(seed, publicKeyOut))
+  }
+
+  /** Signs `message`: 3,309 bytes, hedged unless told otherwise. Throws `INVALID_ARGUMENT`, `UNSUPPORTED`, `CLOSED`. */
+  sign(message: Uint8Array, options?: SignOptions): Uint8Array {
+    return signWithHandle(this.#handle.id, message, options)
+  }
+
+  /** Wipes the secret. */
+  [Symbol.dispose](): void {
+    this.#handle.close()
+  }
+}
+
+/** Signs with the entry `handle` of the native table. @internal */
+export function signWithHandle(handle: number, message: Uint8Array, options?: SignOptions): Uint8Array {
+  checkBytes('message', message)
+  const out = new Uint8Array(SIGNATURE_BYTES)
+  if (options === undefined) {
+    native(() => addon().sign(handle, message, out))
+    return out
+  }
+  const checked = checkOptions('options', options, ['context', 'deterministic', 'provider'])
+  const context = checkOptionalBytes('context', checked.context, CONTEXT_SIZE)
+  const deterministic = checkFlag('deterministic', checked.deterministic)
+  const provider = checkChoice('provider', checked.provider ?? 'aws-lc', PROVIDERS)
+  native(() => addon().signWith(handle, message, context, deterministic, provider, out))
+  return out
+}
+
+/**
+ * Whether `signature` is `publicKey`'s signature of `message`. Throws `INVALID_ARGUMENT` for wrong types and
+ * sizes, `UNSUPPORTED` for a provider that this build lacks.
+ */
+export function verify(
+  publicKey: Uint8Array,
+  message: Uint8Array,
+  signature: Uint8Array,
+  options?: VerifyOptions,
+): boolean {
+  checkBytes('publicKey', publicKey, PUBLIC_KEY_BYTES)
+  checkBytes('message', message)
+  checkBytes('signature', signature, SIGNATURE_BYTES)
+  const checked = checkOptions('options', options, ['context', 'provider'])
+  const context = checkOptionalBytes('context', checked.context, CONTEXT_SIZE)
+  const provider = checkChoice('provider', checked.provider ?? 'aws-lc', PROVIDERS)
+  return native(() => addon().verify(publicKey, message, signature, context, provider))
+}
+
+/**
+ * Checks up to 65,536 signatures on all cores; one answer for each, in order. Everything is copied before this
+ * returns. Rejects with `INVALID_ARGUMENT` for wrong types and sizes.
+ */
+export async function verifyMany(items: readonly SignedItem[]): Promise<boolean[]> {
+  const parts = checkList('items', items, MAX_ITEMS).flatMap((item, index) =>
+    partsOf(item, `items[${index}]`),
+  )
+  if (parts.length === 0) return []
+  const answers = await runJob((job) => addon().verifyMany(job, parts))
+  return Array.from(answers, (answer) => answer === 1)
+}
+
+function partsOf(item: unknown, name: string): Uint8Array[] {
+  if (typeof item !== 'object' || item === null) throw invalid(name, typeof item, 'an object is needed')
+  const { publicKey, message, signature, context } = item as Partial<SignedItem>
+  return [
+    checkBytes(`${name}.publicKey`, publicKey, PUBLIC_KEY_BYTES),
+    checkBytes(`${name}.message`, message),
+    checkBytes(`${name}.signature`, signature, SIGNATURE_BYTES),
+    checkOptionalBytes(`${name}.context`, context, CONTEXT_SIZE),
+  ]
+}
+
+const PROVIDERS: readonly SignatureProvider[] = ['aws-lc', 'pqclean']
+const CONTEXT_SIZE = { min: 0, max: MAX_CONTEXT_BYTES }
+const MAX_ITEMS = 65_536
