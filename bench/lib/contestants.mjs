@@ -1,0 +1,85 @@
+// How the contestants of the groups are started.
+import { join } from 'node:path'
+import { existsSync } from 'node:fs'
+import { bench, nativeProgram, newerNode } from './paths.mjs'
+import { Program } from './program.mjs'
+
+/** A program that computes: one process, one thread of measuring. */
+export function node(path, { newer = false, env = {} } = {}) {
+  return async () => {
+    const [program] = await Program.greeted(nodeFor(newer), [join(bench, path)], { env })
+    return sessionOf(program)
+  }
+}
+
+/** The plain native program that computes. */
+export async function nativeCompute() {
+  const program = new Program(builtNative(), ['compute'])
+  return sessionOf(program)
+}
+
+/** Two processes over loopback: the server's greeting tells the client where it is. */
+export function nodePair(path, { newer = false } = {}) {
+  const script = join(bench, path)
+  return () =>
+    pair(
+      () => Program.greeted(nodeFor(newer), [script, 'server']),
+      (greeting) => Program.greeted(nodeFor(newer), [script, 'client', JSON.stringify(greeting)]),
+    )
+}
+
+/** The plain native pair. */
+export function nativePair() {
+  return pair(
+    () => Program.greeted(builtNative(), ['quinn-server']),
+    ({ address }) => [new Program(builtNative(), ['quinn-client', address])],
+  )
+}
+
+async function pair(startServer, startClient) {
+  const [server, greeting] = await startServer()
+  let client
+  try {
+    ;[client] = await startClient(greeting)
+  } catch (error) {
+    await server.close()
+    throw error
+  }
+  return {
+    get alive() {
+      return server.alive && client.alive
+    },
+    async measure(command) {
+      const before = await server.ask({ op: 'cpu' })
+      const measurement = await client.ask(command)
+      const after = await server.ask({ op: 'cpu' })
+      return { ...measurement, serverCpuSeconds: after.cpuSeconds - before.cpuSeconds }
+    },
+    async close() {
+      await client.close()
+      await server.close()
+    },
+  }
+}
+
+function sessionOf(program) {
+  return {
+    get alive() {
+      return program.alive
+    },
+    measure: (command) => program.ask(command),
+    close: () => program.close(),
+  }
+}
+
+function nodeFor(newer) {
+  if (!newer) return process.execPath
+  const path = newerNode()
+  if (!existsSync(path)) throw new Error('the newer Node among the peers is not installed')
+  return path
+}
+
+function builtNative() {
+  if (!existsSync(nativeProgram)) throw new Error('bench/native could not be built')
+  return nativeProgram
+}
