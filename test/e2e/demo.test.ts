@@ -138,7 +138,7 @@ function processesNaming(path: string): Promise<string[]> {
   if (existsSync('/proc/self/cmdline')) {
     return new Promise((resolve, reject) => {
       execFile('ps', ['-eo', 'args'], { maxBuffer: 1 << 24 }, (error, out) => {
-        if (error) reject(error)
+        if (error !== null) reject(new Error('ps failed', { cause: error }))
         else resolve(out.split('\n').filter((line) => line.includes(path)))
       })
     })

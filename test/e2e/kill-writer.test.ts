@@ -1,0 +1,127 @@
+import { createHash, randomBytes, randomInt } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { NodeProcess } from '../../ts/cli/demo/node-process.ts'
+import type { EspalierNode } from '../../ts/index.ts'
+import { loadDemoNetwork, loadIndex } from './support/dist.ts'
+
+const ROUNDS = process.env['ESPALIER_LONG'] === '1' ? 200 : 20
+const WRITERS = 4
+const VALUE_NAMES = 8
+
+/** What the holder has acknowledged so far, by reference and by name. */
+class Acknowledged {
+  readonly objects = new Map<string, string>()
+  readonly values = new Map<string, number>()
+}
+
+let directory = ''
+let holder: NodeProcess
+let end: () => Promise<void>
+
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'espalier-kill-'))
+  const { DemoNetwork } = await loadDemoNetwork()
+  const network = await DemoNetwork.create({ size: 1 })
+  end = () => network.end()
+  holder = network.nodes[0]!
+  await holder.start({ bootstrap: [] })
+})
+
+afterAll(async () => {
+  await end()
+  rmSync(directory, { recursive: true, force: true })
+})
+
+describe('a holder under write load', () => {
+  test(
+    `killed ${ROUNDS} times, it loses no shard and no record that it acknowledged`,
+    async () => {
+      const all = new Acknowledged()
+      for (let round = 0; round < ROUNDS; round += 1) {
+        const acknowledged = await writeUntilKilled(all)
+        await holder.start({ bootstrap: [] })
+        await expectAllThere(all, acknowledged.objects)
+      }
+
+      expect(all.objects.size).toBeGreaterThan(ROUNDS)
+      expect(all.values.size).toBe(VALUE_NAMES)
+      await expectAllThere(all, all.objects)
+    },
+    ROUNDS * 15_000,
+  )
+})
+
+/** Writes from several loops, kills the holder in the midst, and answers what this round acknowledged. */
+async function writeUntilKilled(all: Acknowledged): Promise<Acknowledged> {
+  const round = new Acknowledged()
+  const client = await startClient('writer')
+  let killed = false
+  const loops = Array.from({ length: WRITERS }, async (_, writer) => {
+    for (let turn = 0; !killed; turn += 1) {
+      const done = writer === 0 ? putValue(client, turn, all) : putObject(client, round)
+      // After the kill every write under way has to fail; before it none may.
+      const failure = await done.catch((error: unknown) => error)
+      if (failure !== undefined && !killed) throw failure
+    }
+  })
+  await new Promise((resolve) => setTimeout(resolve, randomInt(100, 500)))
+  killed = true
+  await holder.kill()
+  await client.stop()
+  await Promise.all(loops)
+  for (const [ref, hash] of round.objects) all.objects.set(ref, hash)
+  return round
+}
+
+async function putObject(client: EspalierNode, round: Acknowledged): Promise<void> {
+  const bytes = randomBytes(randomInt(1, 150_000))
+  const { ref } = await client.objects.put(bytes)
+  round.objects.set(ref, sha256(bytes))
+}
+
+async function putValue(client: EspalierNode, turn: number, all: Acknowledged): Promise<void> {
+  const name = `value-${turn % VALUE_NAMES}`
+  const { sequence, accepted } = await client.put(name, randomBytes(64))
+  if (accepted.includes(holder.id as EspalierNode['id'])) all.values.set(name, sequence)
+}
+
+/** Reads with another identity, which has nothing of its own to answer from. */
+async function expectAllThere(all: Acknowledged, objects: ReadonlyMap<string, string>): Promise<void> {
+  const reader = await startClient('reader')
+  try {
+    for (const [ref, hash] of objects) expect(sha256(await reader.objects.getBytes(ref))).toBe(hash)
+    const owner = await writerId()
+    for (const [name, sequence] of all.values) {
+      const found = await reader.get(name, { owner })
+      expect(found?.sequence ?? -1, name).toBeGreaterThanOrEqual(sequence)
+    }
+  } finally {
+    await reader.stop()
+  }
+}
+
+async function startClient(name: 'writer' | 'reader'): Promise<EspalierNode> {
+  const { createNode } = await loadIndex()
+  const client = createNode({
+    dataDir: join(directory, name),
+    mode: 'clientOnly',
+    hosts: ['127.0.0.1'],
+    allowPrivate: true,
+    bootstrap: [holder.peer],
+  })
+  await client.start()
+  return client
+}
+
+async function writerId(): Promise<string> {
+  const { Identity } = await loadIndex()
+  using identity = await Identity.open({ path: join(directory, 'writer', 'identity.key') })
+  return identity.id
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}
