@@ -25,7 +25,7 @@ const MAX_HOSTS = 8
 const MAX_BOOTSTRAP = 256
 // A path longer than this exists on no platform; a passphrase longer than this is a mistake.
 const MAX_PATH_CHARACTERS = 4096
-const MAX_PASSPHRASE_CHARACTERS = 1024
+const MAX_PASSPHRASE_BYTES = 1024
 
 type Check<Value> = (value: unknown, name: string) => Value
 
@@ -44,12 +44,12 @@ const CHECKS: { readonly [Name in keyof CheckedOptions]: Check<CheckedOptions[Na
   },
   passphrase: (value, name) => {
     if (value === undefined) return undefined
-    if (typeof value === 'string' && value.length > 0 && value.length <= MAX_PASSPHRASE_CHARACTERS)
+    if (typeof value === 'string' && value.length > 0 && Buffer.byteLength(value) <= MAX_PASSPHRASE_BYTES)
       return value
     // The value is a secret, also when it is wrong: it stays out of the message.
     throw new EspalierError(
       'INVALID_ARGUMENT',
-      `${name} has to be text of 1 to ${MAX_PASSPHRASE_CHARACTERS} characters`,
+      `${name} has to be text of 1 to ${MAX_PASSPHRASE_BYTES} bytes in UTF-8`,
     )
   },
   quotaBytes: (value = DEFAULT_QUOTA_BYTES, name) =>

@@ -54,6 +54,7 @@ describe('the options of a node', () => {
     ['allowPrivate', 'yes', false],
     ['passphrase', '', ' '],
     ['passphrase', 'p'.repeat(1025), 'p'.repeat(1024)],
+    ['passphrase', 'ä'.repeat(513), 'ä'.repeat(512)],
     ['passphrase', 7, '7'],
     ['log', {}, console],
     ['log', null, console],
