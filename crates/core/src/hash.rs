@@ -59,7 +59,9 @@ impl Hasher {
     ///
     /// [`CoreError::Argument`] when `key` is not 32 bytes.
     pub fn keyed(key: &[u8]) -> Result<Self, CoreError> {
-        let key = key.try_into().map_err(|_| CoreError::size("key", key.len(), DIGEST_BYTES))?;
+        let key = key
+            .try_into()
+            .map_err(|_| CoreError::size("key", key.len(), DIGEST_BYTES))?;
         Ok(Self(Blake3::new_keyed(key)))
     }
 

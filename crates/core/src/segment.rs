@@ -36,13 +36,21 @@ pub struct EncodedSegment {
 /// [`CoreError::Argument`] when the plaintext or all shards together are too large.
 pub fn shard_bytes(layout: ShardLayout, plaintext_bytes: usize) -> Result<usize, CoreError> {
     if plaintext_bytes > MAX_SEGMENT_BYTES {
-        return Err(CoreError::size("plaintext", plaintext_bytes, format!("0 to {MAX_SEGMENT_BYTES}")));
+        return Err(CoreError::size(
+            "plaintext",
+            plaintext_bytes,
+            format!("0 to {MAX_SEGMENT_BYTES}"),
+        ));
     }
     let size = (plaintext_bytes + TAG_BYTES).div_ceil(layout.data_shards());
     let encoded = size * layout.total_shards();
     if encoded > MAX_ENCODED_BYTES {
-        let problem = format!("all shards would take {encoded} bytes, at most {MAX_ENCODED_BYTES} are allowed");
-        return Err(CoreError::Argument { name: "layout", problem });
+        let problem =
+            format!("all shards would take {encoded} bytes, at most {MAX_ENCODED_BYTES} are allowed");
+        return Err(CoreError::Argument {
+            name: "layout",
+            problem,
+        });
     }
     Ok(size)
 }
@@ -73,7 +81,11 @@ pub fn encode_segment(
     let mut parity: Vec<&mut [u8]> = parity.chunks_exact_mut(size).collect();
     coder.encode(&data, &mut parity)?;
     let ids = shards.par_chunks_exact(size).map(hash::hash).collect();
-    Ok(EncodedSegment { shards, shard_bytes: size, ids })
+    Ok(EncodedSegment {
+        shards,
+        shard_bytes: size,
+        ids,
+    })
 }
 
 /// Gives back the plaintext from any [`ShardLayout::data_shards`] shards. Compare each shard with its id
@@ -98,7 +110,10 @@ pub fn decode_segment(
     }
     let sealer = sealer(key, index)?;
     let mut data = vec![0; size * layout.data_shards()];
-    let wanted: Vec<usize> = missing.into_iter().take_while(|&shard| shard < layout.data_shards()).collect();
+    let wanted: Vec<usize> = missing
+        .into_iter()
+        .take_while(|&shard| shard < layout.data_shards())
+        .collect();
     let mut rebuilt = Vec::with_capacity(wanted.len());
     for (target, shard) in data.chunks_exact_mut(size).zip(shards) {
         match shard {

@@ -67,7 +67,11 @@ pub fn extract_slice(data: &[u8], nodes: &[u8], start: u64, length: u64) -> Resu
     }
     let mut slice = Vec::new();
     cut(data, 0, nodes, &range, &mut slice);
-    let mut check = Verifier { rest: &slice, range, on_bytes: |_: u64, _: &[u8]| {} };
+    let mut check = Verifier {
+        rest: &slice,
+        range,
+        on_bytes: |_: u64, _: &[u8]| {},
+    };
     check
         .verify_root(&root_of(data, nodes), total)
         .map_err(|_| CoreError::Proof("data and outboard do not belong together"))?;
@@ -92,14 +96,21 @@ pub fn verify_slice(
 ) -> Result<Vec<u8>, CoreError> {
     let range = chunk_range(total_bytes, start, length)?;
     // The slice carries every byte of the range, so that a shorter one is refused before anything is reserved.
-    let wanted = usize::try_from(length).ok().filter(|&wanted| wanted <= slice.len());
+    let wanted = usize::try_from(length)
+        .ok()
+        .filter(|&wanted| wanted <= slice.len());
     let mut bytes = Vec::with_capacity(wanted.ok_or(TOO_SHORT)?);
     let keep = |part_start: u64, part: &[u8]| {
         let from = inside(start, part_start, part.len());
         let to = inside(start + length, part_start, part.len());
         bytes.extend_from_slice(&part[from..to]);
     };
-    Verifier { rest: slice, range, on_bytes: keep }.verify_root(root, total_bytes)?;
+    Verifier {
+        rest: slice,
+        range,
+        on_bytes: keep,
+    }
+    .verify_root(root, total_bytes)?;
     Ok(bytes)
 }
 
@@ -122,7 +133,11 @@ impl<'a, F: FnMut(u64, &[u8])> Verifier<'a, F> {
             expect(*merge_subtrees_root(&left, &right, Mode::Hash).as_bytes() == *root)?;
             self.verify_children(&left, &right, 0, total)?;
         }
-        if self.rest.is_empty() { Ok(()) } else { Err(CoreError::Proof("bytes are left over")) }
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(CoreError::Proof("bytes are left over"))
+        }
     }
 
     /// Recursion ends after 43 levels: [`MAX_TOTAL_BYTES`] has no more.
@@ -217,7 +232,10 @@ fn fill_subtree(data: &[u8], start: u64, nodes: &mut [u8]) -> ChainingValue {
 }
 
 fn subtree_value(data: &[u8], start: u64) -> ChainingValue {
-    blake3::Hasher::new().set_input_offset(start).update(data).finalize_non_root()
+    blake3::Hasher::new()
+        .set_input_offset(start)
+        .update(data)
+        .finalize_non_root()
 }
 
 /// The root that the first node stands for.
@@ -256,23 +274,36 @@ fn inside(at: u64, part_start: u64, part_bytes: usize) -> usize {
 fn chunk_range(total: u64, start: u64, length: u64) -> Result<Range<u64>, CoreError> {
     let refuse = |name, problem| Err(CoreError::Argument { name, problem });
     if total > MAX_TOTAL_BYTES {
-        return refuse("totalBytes", format!("{total} was given, at most {MAX_TOTAL_BYTES} is allowed"));
+        return refuse(
+            "totalBytes",
+            format!("{total} was given, at most {MAX_TOTAL_BYTES} is allowed"),
+        );
     }
     if start > total {
         return refuse("start", format!("{start} lies behind the {total} bytes"));
     }
     if length > total - start {
-        return refuse("length", format!("{length} from {start} reaches behind the {total} bytes"));
+        return refuse(
+            "length",
+            format!("{length} from {start} reaches behind the {total} bytes"),
+        );
     }
     // A proof of nothing would prove nothing; only empty bytes have no other.
     if length == 0 && total != 0 {
-        return refuse("length", format!("0 was given, at least 1 of {total} bytes is needed"));
+        return refuse(
+            "length",
+            format!("0 was given, at least 1 of {total} bytes is needed"),
+        );
     }
     Ok(start - start % CHUNK_BYTES..(start + length).next_multiple_of(CHUNK_BYTES))
 }
 
 fn expect(fits: bool) -> Result<(), CoreError> {
-    if fits { Ok(()) } else { Err(CoreError::Proof("a part of the slice has another hash")) }
+    if fits {
+        Ok(())
+    } else {
+        Err(CoreError::Proof("a part of the slice has another hash"))
+    }
 }
 
 /// For lengths below that of a slice in memory.
