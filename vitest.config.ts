@@ -8,5 +8,7 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // The compiled package runs as users run it, not through the bundler's transforms.
+    server: { deps: { external: [/\/dist\//] } },
   },
 })

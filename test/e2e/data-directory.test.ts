@@ -170,9 +170,11 @@ describe('the directory of a node', () => {
       const good = readFileSync(path)
       const noise = Buffer.from(good).fill(0xa5, 0, 100)
       const torn = good.subarray(0, good.length - 1000)
+      const newer = Buffer.from(good)
+      newer.writeUInt32BE(99, 60) // user_version in SQLite's header
       const page = Buffer.from(good).fill(0xa5, 4096, Math.min(good.length, 4096 * 3))
       const found = {}
-      for (const [what, bytes] of Object.entries({ noise, torn, page, text: Buffer.from('no database') })) {
+      for (const [what, bytes] of Object.entries({ noise, torn, page, newer, text: Buffer.from('no database') })) {
         writeFileSync(path, bytes)
         found[what] = [await codeOf(() => node().start()), readFileSync(path).equals(bytes)]
       }
@@ -189,6 +191,7 @@ describe('the directory of a node', () => {
       noise: ['STORAGE_CORRUPT', true],
       torn: ['STORAGE_CORRUPT', true],
       page: ['STORAGE_CORRUPT', true],
+      newer: ['UNSUPPORTED', true],
       text: ['STORAGE_CORRUPT', true],
       value: [1, 2, 3],
     })
