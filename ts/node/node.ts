@@ -3,7 +3,7 @@ import { parseNodeId, type NodeId } from '../base/identity.ts'
 import type { Address } from '../net/address.ts'
 import type { CallOptions } from '../net/transport.ts'
 import type { Objects } from '../objects/objects.ts'
-import { checkOptions, type CheckedOptions } from './check-options.ts'
+import { checkNodeOptions, type CheckedOptions } from './check-options.ts'
 import type { NodeOptions } from './options.ts'
 import { openServices, type Services } from './services.ts'
 import {
@@ -25,7 +25,7 @@ type Phase =
  * is unknown or out of range.
  */
 export function createNode(options: NodeOptions): EspalierNode {
-  return new EspalierNode(checkOptions(options))
+  return new EspalierNode(checkNodeOptions(options))
 }
 
 /**

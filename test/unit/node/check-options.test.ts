@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest'
 import { EspalierError, type ErrorCode } from '../../../ts/base/error.ts'
-import { checkOptions } from '../../../ts/node/check-options.ts'
+import { checkNodeOptions } from '../../../ts/node/check-options.ts'
 import type { NodeOptions } from '../../../ts/node/options.ts'
 
 const ID = 'a'.repeat(52)
 
 describe('the options of a node', () => {
   test('only the directory is required, and every default is filled in', () => {
-    const checked = checkOptions({ dataDir: 'data' })
+    const checked = checkNodeOptions({ dataDir: 'data' })
 
     expect(checked).toMatchObject({
       dataDir: 'data',
@@ -23,7 +23,7 @@ describe('the options of a node', () => {
 
   test('are frozen, and a later change of what was given changes nothing', () => {
     const given = { dataDir: 'data', hosts: ['127.0.0.1'] }
-    const checked = checkOptions(given)
+    const checked = checkNodeOptions(given)
     given.hosts.push('::1')
     given.dataDir = 'elsewhere'
 
@@ -72,13 +72,13 @@ describe('the options of a node', () => {
   ] satisfies [keyof NodeOptions, unknown, unknown][])(
     '%s: %j is refused, %j is taken',
     (name, bad, good) => {
-      expect(codeOf(() => checkOptions(withOption(name, bad)))).toBe('INVALID_ARGUMENT')
-      expect(codeOf(() => checkOptions(withOption(name, good)))).toBeUndefined()
+      expect(codeOf(() => checkNodeOptions(withOption(name, bad)))).toBe('INVALID_ARGUMENT')
+      expect(codeOf(() => checkNodeOptions(withOption(name, good)))).toBeUndefined()
     },
   )
 
   test('an unknown option is refused with the nearest known one', () => {
-    const attempt = () => checkOptions({ dataDir: 'data', quotaByte: 1 } as NodeOptions)
+    const attempt = () => checkNodeOptions({ dataDir: 'data', quotaByte: 1 } as NodeOptions)
 
     expect(codeOf(attempt)).toBe('INVALID_ARGUMENT')
     expect(attempt).toThrow(/quotaBytes/)
@@ -86,18 +86,18 @@ describe('the options of a node', () => {
 
   test('names of every object are unknown options too', () => {
     for (const name of ['constructor', '__proto__x', 'toString']) {
-      expect(codeOf(() => checkOptions({ dataDir: 'data', [name]: 1 }))).toBe('INVALID_ARGUMENT')
+      expect(codeOf(() => checkNodeOptions({ dataDir: 'data', [name]: 1 }))).toBe('INVALID_ARGUMENT')
     }
   })
 
   test('something that is no object is refused', () => {
     for (const given of [undefined, null, 'data', 7]) {
-      expect(codeOf(() => checkOptions(given as unknown as NodeOptions))).toBe('INVALID_ARGUMENT')
+      expect(codeOf(() => checkNodeOptions(given as unknown as NodeOptions))).toBe('INVALID_ARGUMENT')
     }
   })
 
   test('a wrong passphrase type does not show the value', () => {
-    const attempt = () => checkOptions(withOption('passphrase', ['hunter2']))
+    const attempt = () => checkNodeOptions(withOption('passphrase', ['hunter2']))
 
     expect(attempt).toThrow(EspalierError)
     expect(attempt).not.toThrow(/hunter2/)
