@@ -1,0 +1,197 @@
+import { encodeBase32 } from '../base/base32.ts'
+import { EspalierError } from '../base/error.ts'
+import { checkInteger, checkOptions } from '../native/check.ts'
+import { decodeSegment, encodeSegment, MAX_SEGMENT_BYTES } from '../native/segment.ts'
+import { parseReadReference } from './capability.ts'
+import { writeWhole } from './file-target.ts'
+import { ObjectReader, type OpenObject } from './get.ts'
+import { ShardHolder } from './holder.ts'
+import type { Operation } from './operation.ts'
+import {
+  MAX_LEASE_MS,
+  type CheckedOptions,
+  type GetBytesOptions,
+  type GetOptions,
+  type ObjectsDeps,
+  type ObjectsOptions,
+  type PutOptions,
+  type PutResult,
+  type TransferOptions,
+} from './options.ts'
+import { ObjectWriter } from './put.ts'
+import { fileSource, sourceOf, type ObjectSource, type SegmentSource } from './source.ts'
+
+const DAY_MS = 86_400_000
+const TRANSFER_KEYS = ['signal', 'timeoutMs', 'onProgress'] as const
+
+/**
+ * Objects of any size on the network: encrypted, erasure-coded, checked by hash. Memory is bounded by
+ * segments of 4 MiB whatever the size of the object; bytes that are given as one array are copied first.
+ */
+export class Objects {
+  readonly #deps: ObjectsDeps & { readonly coder: NonNullable<ObjectsDeps['coder']> }
+  readonly #options: CheckedOptions
+  readonly #holder: ShardHolder | undefined
+  /** Transfers under way. Bounded by the caller's. */
+  readonly #running = new Set<Operation>()
+  #phase: 'new' | 'running' | 'stopped' = 'new'
+
+  /** Throws `INVALID_ARGUMENT` for an option that is unknown or out of range. */
+  constructor(deps: ObjectsDeps, options: ObjectsOptions = {}) {
+    this.#deps = { ...deps, coder: deps.coder ?? { encode: encodeSegment, decode: decodeSegment } }
+    this.#options = checkServiceOptions(options)
+    const { rpc, env, shards } = deps
+    if (shards !== undefined) this.#holder = new ShardHolder({ rpc, env, shards })
+  }
+
+  /** Begins to keep shards for others, where this node has a shard store. */
+  start(): Promise<void> {
+    if (this.#phase !== 'new') throw new EspalierError('INVALID_STATE', 'objects were started before')
+    this.#phase = 'running'
+    this.#holder?.start()
+    return Promise.resolve()
+  }
+
+  /** Ends every transfer with `CLOSED`. Idempotent. */
+  stop(): Promise<void> {
+    this.#phase = 'stopped'
+    this.#holder?.stop()
+    for (const operation of this.#running) operation.fail(closed())
+    this.#running.clear()
+    return Promise.resolve()
+  }
+
+  /**
+   * Stores bytes or a stream and resolves when every segment has at least all data and half of the parity
+   * shards on the disks of their holders, and the object can be found. Holders that fail are replaced.
+   * What a source throws rejects with that. Codes: `PLACEMENT_IMPOSSIBLE` (no node keeps data),
+   * `QUORUM_FAILED` (details: stored, needed), `VALUE_TOO_LARGE` (over about 5 TiB), `ABORTED`, `TIMEOUT`,
+   * `CLOSED`, `INVALID_ARGUMENT`. After a failure nothing is published; shards that were already placed
+   * expire with their lease.
+   */
+  async put(data: ObjectSource, options: PutOptions = {}): Promise<PutResult> {
+    this.#checkRunning()
+    const call = checkTransfer(options, TRANSFER_KEYS)
+    return this.#put(sourceOf(data, MAX_SEGMENT_BYTES), call)
+  }
+
+  /** As {@link put}, from a file. `INVALID_ARGUMENT` when it cannot be read. */
+  async putFile(path: string, options: PutOptions = {}): Promise<PutResult> {
+    this.#checkRunning()
+    const call = checkTransfer(options, TRANSFER_KEYS)
+    return this.#put(await fileSource(path, MAX_SEGMENT_BYTES), call)
+  }
+
+  /**
+   * The object's bytes in order, every shard checked by its hash before it is used. Resolves when the object
+   * was found and its manifest checked; leaving the iteration early ends the transfer. Codes, here or
+   * while iterating: `NOT_FOUND`, `SHARDS_MISSING` (details: found, needed), `RECORD_INVALID`,
+   * `SIGNATURE_INVALID`, `DECRYPT_FAILED`, `ABORTED`, `TIMEOUT`, `CLOSED`, `INVALID_ARGUMENT`.
+   */
+  async get(ref: string, options: GetOptions = {}): Promise<AsyncIterable<Uint8Array>> {
+    const call = checkTransfer(options, [...TRANSFER_KEYS, 'range'])
+    return (await this.#open(ref, call)).chunks
+  }
+
+  /** The whole object in memory. Codes: those of {@link get}, and `VALUE_TOO_LARGE` before anything is read. */
+  async getBytes(ref: string, options: GetBytesOptions = {}): Promise<Uint8Array> {
+    const { maxBytes, ...call } = checkTransfer(options, [...TRANSFER_KEYS, 'range', 'maxBytes'])
+    const limit = checkInteger('maxBytes', maxBytes ?? 268_435_456, 0, Number.MAX_SAFE_INTEGER)
+    const { range, chunks, abandon } = await this.#open(ref, call)
+    if (range.length > limit) {
+      abandon()
+      throw new EspalierError('VALUE_TOO_LARGE', `${range.length} bytes, at most ${limit} are allowed`, {
+        details: { sizeBytes: range.length, maxBytes: limit },
+      })
+    }
+    const bytes = new Uint8Array(range.length)
+    let at = 0
+    for await (const chunk of chunks) {
+      bytes.set(chunk, at)
+      at += chunk.byteLength
+    }
+    return bytes
+  }
+
+  /**
+   * Reads into a file, which appears under its name only when it is whole and on disk; an existing one is
+   * replaced then. Codes: those of {@link get}, `STORAGE_FULL`, `INVALID_ARGUMENT` when it cannot be written.
+   */
+  async getToFile(
+    ref: string,
+    path: string,
+    options: GetOptions = {},
+  ): Promise<{ readonly sizeBytes: number }> {
+    const call = checkTransfer(options, [...TRANSFER_KEYS, 'range'])
+    const { range, chunks } = await this.#open(ref, call)
+    await writeWhole(path, chunks, { suffix: encodeBase32(this.#deps.env.rng.bytes(5)) })
+    return { sizeBytes: range.length }
+  }
+
+  async #put(source: SegmentSource, call: PutOptions): Promise<PutResult> {
+    let writer: ObjectWriter
+    try {
+      this.#checkRunning()
+      writer = new ObjectWriter(this.#deps, { options: this.#options, source, call })
+    } catch (error) {
+      await source.close()
+      throw error
+    }
+    this.#running.add(writer.operation)
+    try {
+      return await writer.run()
+    } finally {
+      this.#running.delete(writer.operation)
+    }
+  }
+
+  async #open(ref: string, call: GetOptions): Promise<OpenObject & { readonly abandon: () => void }> {
+    this.#checkRunning()
+    const capability = parseReadReference(ref)
+    const reader = new ObjectReader(this.#deps, { options: this.#options, capability, call })
+    const { operation } = reader
+    this.#running.add(operation)
+    operation.onOver(() => this.#running.delete(operation))
+    return { ...(await reader.open()), abandon: () => operation.finish() }
+  }
+
+  #checkRunning(): void {
+    if (this.#phase === 'stopped') throw closed()
+    if (this.#phase === 'new') throw new EspalierError('INVALID_STATE', 'objects are not started')
+  }
+}
+
+function checkServiceOptions(options: ObjectsOptions): CheckedOptions {
+  const known = ['leaseMs', 'dialTimeoutMs', 'stallTimeoutMs', 'hedgeMs'] as const
+  const { leaseMs, dialTimeoutMs, stallTimeoutMs, hedgeMs } = checkOptions('options', options, known)
+  return {
+    leaseMs: checkInteger('leaseMs', leaseMs ?? MAX_LEASE_MS, 60_000, MAX_LEASE_MS),
+    dialTimeoutMs: checkInteger('dialTimeoutMs', dialTimeoutMs ?? 4000, 1, DAY_MS),
+    stallTimeoutMs: checkInteger('stallTimeoutMs', stallTimeoutMs ?? 15_000, 1, DAY_MS),
+    hedgeMs: checkInteger('hedgeMs', hedgeMs ?? 2000, 1, DAY_MS),
+  }
+}
+
+function checkTransfer<Options extends TransferOptions & Pick<GetOptions, 'range'>>(
+  options: Options,
+  known: readonly (keyof Options & string)[],
+): Options {
+  const given = checkOptions('options', options, known) as Options
+  if (given.timeoutMs !== undefined) checkInteger('timeoutMs', given.timeoutMs, 1, DAY_MS)
+  if (given.signal !== undefined && !(given.signal instanceof AbortSignal)) {
+    throw new EspalierError('INVALID_ARGUMENT', 'signal must be an AbortSignal')
+  }
+  if (given.onProgress !== undefined && typeof given.onProgress !== 'function') {
+    throw new EspalierError('INVALID_ARGUMENT', 'onProgress must be a function')
+  }
+  if (given.range !== undefined) {
+    const { start, length } = checkOptions('range', given.range, ['start', 'length'])
+    checkInteger('range.start', start, 0, Number.MAX_SAFE_INTEGER)
+    if (length !== undefined) checkInteger('range.length', length, 0, Number.MAX_SAFE_INTEGER)
+  }
+  return given
+}
+
+function closed(): EspalierError {
+  return new EspalierError('CLOSED', 'the node has been stopped')
+}

@@ -1,0 +1,167 @@
+import { open, type FileHandle } from 'node:fs/promises'
+import { EspalierError, toEspalierError } from '../base/error.ts'
+
+/** What can be stored: bytes, or a stream of bytes of the platform or of Node. */
+export type ObjectSource = Uint8Array | Blob | AsyncIterable<Uint8Array> | ReadableStream<Uint8Array>
+
+/** An object's plaintext, cut into segments as it is asked for. */
+export interface SegmentSource {
+  readonly totalBytes?: number
+  /** Up to `segmentBytes`, fewer only at the end; nothing after the end. Valid until the next call. */
+  next(): Promise<Uint8Array | undefined>
+  /** Lets go of the source in the middle. Idempotent; never rejects. */
+  close(): Promise<void>
+}
+
+/** Throws `INVALID_ARGUMENT` for anything that is no source of bytes. */
+export function sourceOf(data: ObjectSource, segmentBytes: number): SegmentSource {
+  if (data instanceof Uint8Array) return bytesSource(data, segmentBytes)
+  if (data instanceof Blob) return streamSource(data.stream(), { segmentBytes, totalBytes: data.size })
+  if (data instanceof ReadableStream) return streamSource(data, { segmentBytes })
+  // A JavaScript caller may pass anything.
+  if (typeof (data as Partial<AsyncIterable<unknown>> | undefined)?.[Symbol.asyncIterator] === 'function') {
+    return new IterableSource(data[Symbol.asyncIterator](), { segmentBytes })
+  }
+  throw new EspalierError(
+    'INVALID_ARGUMENT',
+    'data must be a Uint8Array, a Blob, a stream or an async iterable',
+  )
+}
+
+/** Reads a regular file or a pipe. Throws `INVALID_ARGUMENT` when it cannot be opened. */
+export async function fileSource(path: string, segmentBytes: number): Promise<SegmentSource> {
+  let file: FileHandle | undefined
+  try {
+    file = await open(path, 'r')
+    const stat = await file.stat()
+    if (stat.isDirectory()) throw new EspalierError('INVALID_ARGUMENT', `${path} is a directory`)
+    return new FileSource(file, { segmentBytes, ...(stat.isFile() ? { totalBytes: stat.size } : {}) })
+  } catch (error) {
+    await file?.close()
+    throw toEspalierError(error, 'INVALID_ARGUMENT', 'the file cannot be read')
+  }
+}
+
+function bytesSource(data: Uint8Array, segmentBytes: number): SegmentSource {
+  // A snapshot: what the caller does to the array while the transfer runs must not reach the object.
+  const snapshot = data.slice()
+  let at = 0
+  return {
+    totalBytes: snapshot.byteLength,
+    next() {
+      if (at >= snapshot.byteLength) return Promise.resolve(undefined)
+      const segment = snapshot.subarray(at, at + segmentBytes)
+      at += segment.byteLength
+      return Promise.resolve(segment)
+    },
+    close: () => Promise.resolve(),
+  }
+}
+
+interface Sizes {
+  readonly segmentBytes: number
+  readonly totalBytes?: number
+}
+
+function streamSource(stream: ReadableStream<unknown>, sizes: Sizes): SegmentSource {
+  const reader: ReadableStreamDefaultReader<unknown> = stream.getReader()
+  const iterator: AsyncIterator<unknown, undefined> = {
+    async next() {
+      const { done, value } = await reader.read()
+      return done ? { done: true as const, value: undefined } : { done: false as const, value }
+    },
+    async return() {
+      await reader.cancel()
+      return { done: true as const, value: undefined }
+    },
+  }
+  return new IterableSource(iterator, sizes)
+}
+
+/** Gathers chunks of any size; pulls one only when it is needed. */
+class IterableSource implements SegmentSource {
+  readonly totalBytes?: number
+  readonly #iterator: AsyncIterator<unknown>
+  readonly #segment: Uint8Array
+  #rest: Uint8Array = new Uint8Array(0)
+  #isDone = false
+
+  constructor(iterator: AsyncIterator<unknown>, sizes: Sizes) {
+    this.#iterator = iterator
+    this.#segment = new Uint8Array(sizes.segmentBytes)
+    if (sizes.totalBytes !== undefined) this.totalBytes = sizes.totalBytes
+  }
+
+  async next(): Promise<Uint8Array | undefined> {
+    let filled = 0
+    while (filled < this.#segment.byteLength) {
+      if (this.#rest.byteLength === 0 && !(await this.#pull())) break
+      const part = this.#rest.subarray(0, this.#segment.byteLength - filled)
+      this.#segment.set(part, filled)
+      this.#rest = this.#rest.subarray(part.byteLength)
+      filled += part.byteLength
+    }
+    return filled === 0 ? undefined : this.#segment.subarray(0, filled)
+  }
+
+  async close(): Promise<void> {
+    if (this.#isDone) return
+    this.#isDone = true
+    try {
+      await this.#iterator.return?.()
+    } catch {
+      // The transfer is over; what the source thinks of it changes nothing.
+    }
+  }
+
+  async #pull(): Promise<boolean> {
+    if (this.#isDone) return false
+    const { done, value } = await this.#iterator.next()
+    if (done === true) {
+      this.#isDone = true
+      return false
+    }
+    if (!(value instanceof Uint8Array)) {
+      throw new EspalierError(
+        'INVALID_ARGUMENT',
+        'the stream must yield Uint8Array chunks, not text or objects',
+      )
+    }
+    this.#rest = new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
+    return true
+  }
+}
+
+class FileSource implements SegmentSource {
+  readonly totalBytes?: number
+  readonly #file: FileHandle
+  readonly #segment: Uint8Array
+  #isClosed = false
+
+  constructor(file: FileHandle, sizes: Sizes) {
+    this.#file = file
+    this.#segment = new Uint8Array(sizes.segmentBytes)
+    if (sizes.totalBytes !== undefined) this.totalBytes = sizes.totalBytes
+  }
+
+  async next(): Promise<Uint8Array | undefined> {
+    let filled = 0
+    try {
+      while (filled < this.#segment.byteLength) {
+        // Without a position a pipe can be read too.
+        const { bytesRead } = await this.#file.read(this.#segment, filled, this.#segment.byteLength - filled)
+        if (bytesRead === 0) break
+        filled += bytesRead
+      }
+    } catch (error) {
+      throw toEspalierError(error, 'INVALID_ARGUMENT', 'the file cannot be read')
+    }
+    return filled === 0 ? undefined : this.#segment.subarray(0, filled)
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    await this.#file.close().catch(() => undefined)
+  }
+}
