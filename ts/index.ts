@@ -5,7 +5,13 @@ export { type ConnectionSummary, type NodeStatus, type PeerSummary } from './nod
 export { ERROR_CODES, EspalierError, isErrorCode, type ErrorCode, type ErrorDetails } from './base/error.ts'
 export { parseNodeId, type NodeId } from './base/identity.ts'
 export { silentLog, type Log, type LogFields } from './base/log.ts'
-export { Identity } from './native/key-file.ts'
+export {
+  Identity,
+  type Hardness,
+  type IdentityLocation,
+  type IdentityOptions,
+  type ImportOptions,
+} from './native/key-file.ts'
 export {
   formatAddress,
   parseAddress,
@@ -14,3 +20,15 @@ export {
   type PeerAddress,
 } from './net/address.ts'
 export { type CallOptions, type ConnectionStats } from './net/transport.ts'
+export { type Objects } from './objects/objects.ts'
+export {
+  type GetBytesOptions,
+  type GetOptions,
+  type Progress,
+  type PutOptions,
+  type PutResult,
+  type StoredOn,
+  type TransferOptions,
+} from './objects/options.ts'
+export { type ObjectSource } from './objects/source.ts'
+export { type ShardLayout } from './placement/layout.ts'

@@ -208,10 +208,10 @@ describe('the quota', () => {
       await client.start()
       const small = new Uint8Array(100_000).map((_, at) => at * 31)
       const { ref } = await client.objects.put(small)
-      const code = await codeOf(() => client.objects.put(new Uint8Array(2_000_000)))
+      const failure = await client.objects.put(new Uint8Array(2_000_000)).catch((error) => error)
       const used = network.nodes.map((each) => each.status().usedBytes)
       const read = await client.objects.getBytes(ref)
-      say({ code, within: used.every((bytes) => bytes <= quotaBytes), some: Math.max(...used) > 0,
+      say({ code: failure.code, why: failure.cause?.code, within: used.every((bytes) => bytes <= quotaBytes), some: Math.max(...used) > 0,
         equal: Buffer.compare(read, small) === 0, quota: network.nodes[0].status().quotaBytes })
       await client.stop()
       await network.stop()
@@ -219,7 +219,8 @@ describe('the quota', () => {
 
     expectDone(ending)
     expect(only(ending)).toEqual({
-      code: 'STORAGE_FULL',
+      code: 'QUORUM_FAILED',
+      why: 'STORAGE_FULL',
       within: true,
       some: true,
       equal: true,

@@ -1,6 +1,7 @@
 import { systemClock } from '../base/clock.ts'
 import type { Env } from '../base/env.ts'
 import { EspalierError, toEspalierError } from '../base/error.ts'
+import { keyOfNode } from '../base/identity.ts'
 import { systemRng } from '../base/rng.ts'
 import { Dht } from '../dht/dht.ts'
 import { nodeCrypto } from '../native/crypto.ts'
@@ -73,6 +74,10 @@ async function open(options: CheckedOptions, signal: AbortSignal, closers: Close
     eligible: () => dht.eligible(),
     publish: (pointer, call) => dht.publishPointer(pointer, call),
     find: (query, call) => dht.findPointer(query, call),
+    locate: async (id, call) => {
+      const found = await dht.findClosest(keyOfNode(id), call)
+      return found.find((peer) => peer.id === id)?.addresses ?? []
+    },
   })
 
   signal.throwIfAborted()
