@@ -1,1 +1,31 @@
+//! Espalier's Node-API addon: checks, copies, calls and converts. Plain functions on numbers and typed arrays;
+//! what they name by number lives in the tables of one environment, which is one JavaScript thread.
 
+// napi hands every argument over by value.
+#![allow(clippy::needless_pass_by_value)]
+
+mod arguments;
+mod bytes;
+mod environment;
+mod erasure;
+mod failure;
+mod hash;
+mod jobs;
+mod kem;
+mod key_file;
+mod key_store;
+mod lock;
+mod queue;
+mod seal;
+mod segment;
+mod sign;
+mod table;
+mod verified;
+
+use napi_derive::napi;
+
+/// The version of the package that this addon belongs to.
+#[napi(catch_unwind)]
+pub fn version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}

@@ -3,6 +3,9 @@
 //! The matrix is ISA-L's `gf_gen_cauchy1_matrix`: the identity over `1 / (row xor column)`. That matrix is
 //! the wire format; any implementation that uses it gives the same bytes.
 
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use rusty_erasure::{Coder, Matrix, RecoverError};
 
 use crate::CoreError;
@@ -11,6 +14,8 @@ use crate::CoreError;
 pub const MAX_SHARDS: usize = 255;
 /// The largest shard.
 pub const MAX_SHARD_BYTES: usize = 4 << 20;
+/// How many coders [`ErasureCoder::shared`] keeps.
+const MAX_KEPT: usize = 32;
 
 /// How many pieces something is cut into, and how many of them may be lost.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -29,7 +34,10 @@ impl ShardLayout {
     pub fn new(data_shards: usize, parity_shards: usize) -> Result<Self, CoreError> {
         let problem = |name, given, max: usize| CoreError::Argument {
             name,
-            problem: format!("{given} was given, {} to {max} is allowed", usize::from(name == "dataShards")),
+            problem: format!(
+                "{given} was given, {} to {max} is allowed",
+                usize::from(name == "dataShards")
+            ),
         };
         if data_shards == 0 || data_shards > MAX_SHARDS {
             return Err(problem("dataShards", data_shards, MAX_SHARDS));
@@ -37,7 +45,10 @@ impl ShardLayout {
         if parity_shards > MAX_SHARDS - data_shards {
             return Err(problem("parityShards", parity_shards, MAX_SHARDS - data_shards));
         }
-        Ok(Self { data: data_shards, parity: parity_shards })
+        Ok(Self {
+            data: data_shards,
+            parity: parity_shards,
+        })
     }
 
     /// Shards that suffice to give everything back.
@@ -79,6 +90,27 @@ impl ErasureCoder {
         Ok(Self { layout, coder })
     }
 
+    /// As [`Self::new`], but kept: a program uses few layouts, and a matrix costs more than a small stripe.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
+    pub fn shared(layout: ShardLayout) -> Result<Arc<Self>, CoreError> {
+        /// Most recently made last. Bounded by `MAX_KEPT`; the largest takes half a megabyte.
+        static KEPT: Mutex<VecDeque<Arc<ErasureCoder>>> = Mutex::new(VecDeque::new());
+        // A panic under the lock leaves at worst a list without one coder.
+        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = kept.iter().find(|coder| coder.layout == layout) {
+            return Ok(Arc::clone(found));
+        }
+        let coder = Arc::new(Self::new(layout)?);
+        if kept.len() >= MAX_KEPT {
+            kept.pop_front();
+        }
+        kept.push_back(Arc::clone(&coder));
+        Ok(coder)
+    }
+
     /// The layout of every stripe.
     pub fn layout(&self) -> ShardLayout {
         self.layout
@@ -91,7 +123,9 @@ impl ErasureCoder {
     /// [`CoreError::Argument`] for a wrong number of shards, unequal sizes, or a size outside
     /// 1 to [`MAX_SHARD_BYTES`].
     pub fn encode(&self, data: &[&[u8]], parity: &mut [&mut [u8]]) -> Result<(), CoreError> {
-        let Some(first) = data.first() else { return Err(self.count("dataShards", 0, self.layout.data)) };
+        let Some(first) = data.first() else {
+            return Err(self.count("dataShards", 0, self.layout.data));
+        };
         if data.len() != self.layout.data {
             return Err(self.count("dataShards", data.len(), self.layout.data));
         }
@@ -99,10 +133,16 @@ impl ErasureCoder {
             return Err(self.count("parityShards", parity.len(), self.layout.parity));
         }
         check_sizes(first.len(), data.iter().map(|shard| shard.len()), "dataShards")?;
-        check_sizes(first.len(), parity.iter().map(|shard| shard.len()), "parityShards")?;
+        check_sizes(
+            first.len(),
+            parity.iter().map(|shard| shard.len()),
+            "parityShards",
+        )?;
         match &self.coder {
             None => Ok(()),
-            Some(coder) => coder.encode(data, parity).map_err(|_| CoreError::Internal("encoding failed")),
+            Some(coder) => coder
+                .encode(data, parity)
+                .map_err(|_| CoreError::Internal("encoding failed")),
         }
     }
 
@@ -116,10 +156,15 @@ impl ErasureCoder {
         if shards.len() != self.layout.total_shards() {
             return Err(self.count("shards", shards.len(), self.layout.total_shards()));
         }
-        let missing: Vec<usize> = (0..shards.len()).filter(|&index| shards[index].is_none()).collect();
+        let missing: Vec<usize> = (0..shards.len())
+            .filter(|&index| shards[index].is_none())
+            .collect();
         let found = shards.len() - missing.len();
         if found < self.layout.data {
-            return Err(CoreError::ShardsMissing { found, needed: self.layout.data });
+            return Err(CoreError::ShardsMissing {
+                found,
+                needed: self.layout.data,
+            });
         }
         let size = shards.iter().flatten().next().map_or(0, |shard| shard.len());
         check_sizes(size, shards.iter().flatten().map(|shard| shard.len()), "shards")?;
@@ -150,18 +195,23 @@ impl ErasureCoder {
             }
             return Ok(());
         };
-        coder.recover(shards, wanted, rebuilt).map_err(|error| match error {
-            RecoverError::TooManyMissing { missing, .. } => CoreError::ShardsMissing {
-                found: shards.len() - missing,
-                needed: self.layout.data,
-            },
-            _ => CoreError::Internal("reconstruction failed"),
-        })
+        coder
+            .recover(shards, wanted, rebuilt)
+            .map_err(|error| match error {
+                RecoverError::TooManyMissing { missing, .. } => CoreError::ShardsMissing {
+                    found: shards.len() - missing,
+                    needed: self.layout.data,
+                },
+                _ => CoreError::Internal("reconstruction failed"),
+            })
     }
 
     #[allow(clippy::unused_self)]
     fn count(&self, name: &'static str, given: usize, allowed: usize) -> CoreError {
-        CoreError::Argument { name, problem: format!("{given} shards were given, {allowed} are needed") }
+        CoreError::Argument {
+            name,
+            problem: format!("{given} shards were given, {allowed} are needed"),
+        }
     }
 }
 
@@ -171,10 +221,18 @@ fn check_sizes(
     name: &'static str,
 ) -> Result<(), CoreError> {
     if size == 0 || size > MAX_SHARD_BYTES {
-        return Err(CoreError::size(name, size, format!("1 to {MAX_SHARD_BYTES} in each shard")));
+        return Err(CoreError::size(
+            name,
+            size,
+            format!("1 to {MAX_SHARD_BYTES} in each shard"),
+        ));
     }
     match sizes.find(|&other| other != size) {
-        Some(other) => Err(CoreError::size(name, other, format!("{size}, as in the first shard,"))),
+        Some(other) => Err(CoreError::size(
+            name,
+            other,
+            format!("{size}, as in the first shard,"),
+        )),
         None => Ok(()),
     }
 }

@@ -105,6 +105,27 @@ impl Sealer {
             .map_err(|_| CoreError::Decrypt)?;
         Ok(opened.len())
     }
+
+    /// Decrypts `sealed` (ciphertext ‖ tag) into `message`, which is 16 bytes shorter.
+    ///
+    /// # Errors
+    ///
+    /// [`CoreError::Decrypt`] when anything was changed; `message` then holds zeros.
+    /// [`CoreError::Argument`] when the sizes do not fit each other.
+    pub fn open_into(self, aad: &[u8], sealed: &[u8], message: &mut [u8]) -> Result<(), CoreError> {
+        let (ciphertext, tag) = match sealed.split_last_chunk::<TAG_BYTES>() {
+            Some((ciphertext, tag)) if ciphertext.len() == message.len() => (ciphertext, tag),
+            _ => return Err(CoreError::size("sealed", sealed.len(), message.len() + TAG_BYTES)),
+        };
+        let nonce = Nonce::assume_unique_for_key(self.nonce);
+        let opened = self
+            .key
+            .open_separate_gather(nonce, Aad::from(aad), ciphertext, tag, message);
+        opened.map_err(|_| {
+            message.fill(0);
+            CoreError::Decrypt
+        })
+    }
 }
 
 /// Encrypts `message`: the answer is ciphertext ‖ tag.

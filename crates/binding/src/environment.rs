@@ -1,0 +1,70 @@
+//! What belongs to one JavaScript thread.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::sync::Arc;
+
+use espalier_core::{hash::Hasher, kem::DecapsulationKey, sign::SigningKey};
+use napi::bindgen_prelude::Object;
+use napi_derive::napi;
+use parking_lot::Mutex;
+
+use crate::failure::Failure;
+use crate::queue::Queue;
+use crate::table::Table;
+
+/// The tables and the queue of one JavaScript thread. Jobs on other threads hold it while they work.
+pub(crate) struct Environment {
+    pub(crate) signing_keys: Table<SigningKey>,
+    pub(crate) decapsulation_keys: Table<DecapsulationKey>,
+    pub(crate) hashers: Table<Mutex<Hasher>>,
+    pub(crate) locks: Table<File>,
+    pub(crate) queue: Queue,
+}
+
+impl Environment {
+    fn new() -> Self {
+        Self {
+            signing_keys: Table::new("the signing key"),
+            decapsulation_keys: Table::new("the decapsulation key"),
+            hashers: Table::new("the hasher"),
+            locks: Table::new("the lock"),
+            queue: Queue::new(),
+        }
+    }
+
+    /// Frees everything, so that secrets are wiped and locks given back although a job still holds `self`.
+    fn close(&self) {
+        self.queue.close();
+        self.signing_keys.clear();
+        self.decapsulation_keys.clear();
+        self.hashers.clear();
+        self.locks.clear();
+    }
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Arc<Environment>>> = const { RefCell::new(None) };
+}
+
+/// The environment of the calling JavaScript thread.
+pub(crate) fn current() -> Result<Arc<Environment>, Failure> {
+    CURRENT
+        .try_with(|current| current.borrow().clone())
+        .ok()
+        .flatten()
+        .ok_or_else(|| Failure::new("CLOSED", "this JavaScript environment has ended"))
+}
+
+/// Called by napi when a JavaScript thread loads the addon.
+#[napi(module_exports)]
+pub fn start(_exports: Object<'_>, env: napi::Env) -> napi::Result<()> {
+    let environment = Arc::new(Environment::new());
+    CURRENT.with(|current| current.replace(Some(environment.clone())));
+    env.add_env_cleanup_hook(environment, |environment| {
+        let own = CURRENT.try_with(|current| current.take());
+        environment.close();
+        drop(own);
+    })?;
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! Work on native threads, whose result comes back through the queue.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock};
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::environment;
+use crate::failure::Failure;
+use crate::queue;
+
+/// Runs `work` on the pool for computation and completes `job` with what it gives.
+///
+/// The pool is not rayon's global one: hashing on the JavaScript thread uses that, and must not wait behind jobs.
+pub(crate) fn spawn(
+    job: u32,
+    work: impl FnOnce() -> Result<Vec<u8>, Failure> + Send + 'static,
+) -> Result<(), Failure> {
+    static POOL: OnceLock<Option<ThreadPool>> = OnceLock::new();
+    spawn_on(&POOL, 0, job, work)
+}
+
+/// As [`spawn`], for what takes long or waits for a disk: stretching a passphrase never delays the short jobs.
+pub(crate) fn spawn_slow(
+    job: u32,
+    work: impl FnOnce() -> Result<Vec<u8>, Failure> + Send + 'static,
+) -> Result<(), Failure> {
+    static POOL: OnceLock<Option<ThreadPool>> = OnceLock::new();
+    // At `high` hardness each thread holds 256 MiB.
+    spawn_on(&POOL, 2, job, work)
+}
+
+/// `threads` of zero is one for each processor.
+fn spawn_on(
+    pool: &'static OnceLock<Option<ThreadPool>>,
+    threads: usize,
+    job: u32,
+    work: impl FnOnce() -> Result<Vec<u8>, Failure> + Send + 'static,
+) -> Result<(), Failure> {
+    let build = || {
+        ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|_| "espalier-job".to_owned())
+            .build()
+    };
+    let Some(pool) = pool.get_or_init(|| build().ok()) else {
+        return Err(Failure::new("LIMIT_EXCEEDED", "the system gives no threads"));
+    };
+    let environment = environment::current()?;
+    pool.spawn(move || {
+        let result = catch_unwind(AssertUnwindSafe(work));
+        let result = result.unwrap_or_else(|payload| Err(Failure::panic(&*payload)));
+        queue::complete_job(&Arc::clone(&environment), job, result);
+    });
+    Ok(())
+}
