@@ -27,9 +27,14 @@ mod tests {
 
     #[test]
     fn the_vectors_of_rfc_4648_are_reproduced() {
-        for (plain, expected) in
-            [("", ""), ("f", "my"), ("fo", "mzxq"), ("foo", "mzxw6"), ("foob", "mzxw6yq"), ("foobar", "mzxw6ytboi")]
-        {
+        for (plain, expected) in [
+            ("", ""),
+            ("f", "my"),
+            ("fo", "mzxq"),
+            ("foo", "mzxw6"),
+            ("foob", "mzxw6yq"),
+            ("foobar", "mzxw6ytboi"),
+        ] {
             assert_eq!(encode(plain.as_bytes()), expected);
         }
     }

@@ -1,1 +1,25 @@
+//! Espalier's transport: QUIC with pure post-quantum TLS 1.3 over one multiplexed UDP port. Requests,
+//! streams and datagrams over one connection for each pair of nodes.
+//!
+//! An [`endpoint::Endpoint`] runs on a thread of its own. Its owner submits [`endpoint::Command`]s in batches
+//! and gets [`events::Event`]s through an [`events::EventSink`]; nothing here blocks the owner's thread.
 
+mod base32;
+mod dial;
+pub mod endpoint;
+pub mod error;
+pub mod events;
+pub mod limits;
+mod link;
+mod mux;
+mod request;
+mod shared;
+mod stats;
+mod stream;
+pub mod tls;
+mod wire;
+
+pub use quinn::VarInt;
+pub use stats::LinkStats;
+pub use stream::Read;
+pub use wire::{Refusal, TrafficClass};

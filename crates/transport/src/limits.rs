@@ -22,12 +22,25 @@ pub const REQUEST_BODY_TIME: Duration = Duration::from_secs(30);
 pub const MAX_DIAL_ADDRESSES: usize = 16;
 /// RFC 8305 §5: one attempt after another by this much.
 pub const DIAL_STAGGER: Duration = Duration::from_millis(250);
-/// How long a connection that lost against its twin may finish what it carries.
-pub const DRAIN_TIME: Duration = Duration::from_secs(10);
+/// How often a connection that lost against its twin is looked at, and closed when it carries nothing more.
+pub const DRAIN_TIME: Duration = Duration::from_secs(1);
 /// Bytes that wait to be read from one stream.
 pub const STREAM_READ_AHEAD: usize = 1 << 20;
 /// Bytes that wait to be written to one stream.
 pub const MAX_STREAM_BACKLOG: usize = 16 << 20;
+
+/// Bytes in the text of an error that travels.
+pub const MAX_ERROR_TEXT_BYTES: usize = 256;
+/// Bytes of datagrams that may wait for the owner; more are dropped, as they might be on the way.
+pub const MAX_WAITING_DATAGRAM_BYTES: usize = 4 << 20;
+/// Bytes of all requests that wait for an answer; more are refused.
+pub const MAX_WAITING_REQUEST_BYTES: usize = 64 << 20;
+/// Above this a writer is told to wait until the network has taken some.
+pub const STREAM_WRITE_AHEAD: usize = 1 << 20;
+/// How long an endpoint that closes waits for its goodbyes to leave.
+pub const CLOSE_TIME: Duration = Duration::from_millis(300);
+/// Two connections that came up within this time of each other were dialled at the same time.
+pub const SIMULTANEOUS_TIME: Duration = Duration::from_secs(5);
 
 const IDLE_TIME: Duration = Duration::from_secs(30);
 /// Only the dialling side keeps a connection alive: both sides at once would double the cost.
@@ -38,14 +51,15 @@ const SEND_WINDOW: u64 = 16 << 20;
 const CONCURRENT_STREAMS: u32 = 1024;
 const DATAGRAM_BUFFER: usize = 1 << 20;
 
-/// The largest datagrams that path discovery may find: Ethernet's, or loopback's and jumbo frames'.
-const LARGEST_MTU: u16 = 1452;
+/// The largest packets that path discovery may find, on loopback and with jumbo frames. quinn sends up to ten
+/// at once, and one system call takes at most 65,507 bytes: more would be an error that looks like loss.
+pub(crate) const LARGEST_PACKET_BYTES: u16 = 6500;
 
 /// What both sides say at the start of a connection.
 pub(crate) fn transport_config(dialling: bool) -> Arc<TransportConfig> {
     let mut config = TransportConfig::default();
     let mut discovery = MtuDiscoveryConfig::default();
-    discovery.upper_bound(LARGEST_MTU);
+    discovery.upper_bound(LARGEST_PACKET_BYTES);
     let mut acks = AckFrequencyConfig::default();
     acks.ack_eliciting_threshold(VarInt::from_u32(10));
     config

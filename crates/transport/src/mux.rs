@@ -48,13 +48,13 @@ pub(crate) struct Mux {
     v6: Option<Family>,
     port: u16,
     /// Packets that were neither QUIC nor anything this version speaks.
-    foreign: AtomicU64,
+    foreign: Arc<AtomicU64>,
     pause: Mutex<Option<Pin<Box<Sleep>>>>,
 }
 
 impl Mux {
     /// Binds one or two addresses, of different families, to one port; port 0 takes a free one.
-    pub(crate) fn bind(hosts: &[IpAddr], port: u16) -> Result<Self, TransportError> {
+    pub(crate) fn bind(hosts: &[IpAddr], port: u16, foreign: Arc<AtomicU64>) -> Result<Self, TransportError> {
         let v4_host = single(hosts, IpAddr::is_ipv4)?;
         let v6_host = single(hosts, IpAddr::is_ipv6)?;
         let mut port = port;
@@ -66,7 +66,9 @@ impl Mux {
         };
         let (v4, v6) = match bind(v4_host) {
             // Without IPv4 the other family has to do, and the other way round: a status, not a failure.
-            Err(_) if v4_host.is_some_and(|host| host.is_unspecified()) && v6_host.is_some() => (None, bind(v6_host)?),
+            Err(_) if v4_host.is_some_and(|host| host.is_unspecified()) && v6_host.is_some() => {
+                (None, bind(v6_host)?)
+            }
             first => {
                 let first = first?;
                 let optional = first.is_some() && v6_host.is_some_and(|host| host.is_unspecified());
@@ -76,22 +78,29 @@ impl Mux {
                 }
             }
         };
-        Ok(Self { v4, v6, port, foreign: AtomicU64::new(0), pause: Mutex::new(None) })
+        Ok(Self {
+            v4,
+            v6,
+            port,
+            foreign,
+            pause: Mutex::new(None),
+        })
     }
 
     /// The addresses that were bound.
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
-        self.families().filter_map(|family| family.io.local_addr().ok()).collect()
+        self.families()
+            .filter_map(|family| family.io.local_addr().ok())
+            .collect()
     }
 
     /// Whether an address of this family can be dialled.
     pub(crate) fn reaches(&self, address: SocketAddr) -> bool {
-        if address.is_ipv4() { self.v4.is_some() } else { self.v6.is_some() }
-    }
-
-    /// Packets so far that nobody here speaks.
-    pub(crate) fn foreign_packets(&self) -> u64 {
-        self.foreign.load(Ordering::Relaxed)
+        if address.is_ipv4() {
+            self.v4.is_some()
+        } else {
+            self.v6.is_some()
+        }
     }
 
     fn families(&self) -> impl Iterator<Item = &Family> {
@@ -126,18 +135,16 @@ impl Mux {
     ) -> Poll<io::Result<usize>> {
         for _ in 0..MAX_ERRORS_IN_A_ROW {
             ready!(family.io.poll_recv_ready(cx))?;
-            let received =
-                family.io.try_io(Interest::READABLE, || family.state.recv((&family.io).into(), bufs, meta));
-            match received {
-                Ok(count) => {
-                    for (buffer, meta) in bufs.iter_mut().zip(meta.iter_mut()).take(count) {
-                        self.keep_quic(buffer, meta);
-                    }
-                    return Poll::Ready(Ok(count));
+            let received = family.io.try_io(Interest::READABLE, || {
+                family.state.recv((&family.io).into(), bufs, meta)
+            });
+            // An error is nothing yet; or ICMP's word about a packet that was sent, which says nothing about
+            // packets to come.
+            if let Ok(count) = received {
+                for (buffer, meta) in bufs.iter_mut().zip(meta.iter_mut()).take(count) {
+                    self.keep_quic(buffer, meta);
                 }
-                // Nothing yet; or ICMP's word about a packet that was sent, which says nothing about
-                // packets to come.
-                Err(_) => {}
+                return Poll::Ready(Ok(count));
             }
         }
         self.poll_pause(cx)
@@ -156,7 +163,10 @@ impl Mux {
 
 impl AsyncUdpSocket for Mux {
     fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
-        Box::pin(Poller { mux: self, waiting: None })
+        Box::pin(Poller {
+            mux: self,
+            waiting: None,
+        })
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
@@ -164,9 +174,14 @@ impl AsyncUdpSocket for Mux {
         let family = if destination.is_ipv4() { &self.v4 } else { &self.v6 };
         // A packet for a family that is not there is lost, as it would be on the way.
         let Some(family) = family else { return Ok(()) };
-        let transmit =
-            Transmit { destination, src_ip: transmit.src_ip.map(|ip| ip.to_canonical()), ..*transmit };
-        family.io.try_io(Interest::WRITABLE, || family.state.send((&family.io).into(), &transmit))
+        let transmit = Transmit {
+            destination,
+            src_ip: transmit.src_ip.map(|ip| ip.to_canonical()),
+            ..*transmit
+        };
+        family.io.try_io(Interest::WRITABLE, || {
+            family.state.send((&family.io).into(), &transmit)
+        })
     }
 
     fn poll_recv(
@@ -189,11 +204,17 @@ impl AsyncUdpSocket for Mux {
     }
 
     fn max_transmit_segments(&self) -> usize {
-        self.families().map(|family| family.state.max_gso_segments()).min().unwrap_or(1)
+        self.families()
+            .map(|family| family.state.max_gso_segments())
+            .min()
+            .unwrap_or(1)
     }
 
     fn max_receive_segments(&self) -> usize {
-        self.families().map(|family| family.state.gro_segments()).max().unwrap_or(1)
+        self.families()
+            .map(|family| family.state.gro_segments())
+            .max()
+            .unwrap_or(1)
     }
 
     fn may_fragment(&self) -> bool {
@@ -203,15 +224,24 @@ impl AsyncUdpSocket for Mux {
 
 impl fmt::Debug for Mux {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Mux").field("addresses", &self.addresses()).finish_non_exhaustive()
+        formatter
+            .debug_struct("Mux")
+            .field("addresses", &self.addresses())
+            .finish_non_exhaustive()
     }
 }
 
 impl Family {
     fn bind(address: SocketAddr) -> Result<Self, TransportError> {
-        let failed =
-            |error: io::Error| TransportError::Bind { address: address.to_string(), reason: error.to_string() };
-        let domain = if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
+        let failed = |error: io::Error| TransportError::Bind {
+            address: address.to_string(),
+            reason: error.to_string(),
+        };
+        let domain = if address.is_ipv4() {
+            Domain::IPV4
+        } else {
+            Domain::IPV6
+        };
         let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP)).map_err(failed)?;
         if address.is_ipv6() {
             socket.set_only_v6(true).map_err(failed)?;

@@ -33,8 +33,8 @@ pub const ALPN: &[u8] = b"espalier/1";
 const REMEMBERED_SESSIONS: usize = 4096;
 /// Name that a dial uses when any node will do.
 const ANY_NODE: &str = "any-node.invalid";
-/// TLS alert `bad_certificate` (RFC 8446 §6.2): our verifier sends it for the wrong node only.
-pub(crate) const WRONG_NODE_ALERT: u8 = 42;
+/// QUIC's code for TLS alert 42, `bad_certificate` (RFC 9001 §4.8): our verifier sends it for the wrong node.
+pub(crate) const WRONG_NODE_CODE: u64 = 0x100 + 42;
 
 /// The names of what a handshake used, read from the provider that holds nothing else.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -67,7 +67,8 @@ pub fn configs(key: &Arc<SigningKey>) -> Result<TlsConfigs, TransportError> {
     let negotiated = negotiated(&provider)?;
     let certified = certified_key(key);
     let verifier = Arc::new(NodeVerifier);
-    let refused = |error: TlsError| TransportError::Internal(format!("tls refused its configuration: {error}"));
+    let refused =
+        |error: TlsError| TransportError::Internal(format!("tls refused its configuration: {error}"));
     let no_suite = || TransportError::Internal("the library lacks the suite of initial packets".to_owned());
     // RFC 9001 §5.2 fixes AES-128-GCM with public keys for Initial packets: they promise nothing.
     let initial = rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256
@@ -80,7 +81,9 @@ pub fn configs(key: &Arc<SigningKey>) -> Result<TlsConfigs, TransportError> {
         .map_err(refused)?
         .dangerous()
         .with_custom_certificate_verifier(verifier.clone())
-        .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(certified.clone())));
+        .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(
+            certified.clone(),
+        )));
     client.alpn_protocols = vec![ALPN.to_vec()];
     // The server name is the id of the node that is dialled; it must not travel in the clear.
     client.enable_sni = false;
@@ -105,7 +108,15 @@ pub fn configs(key: &Arc<SigningKey>) -> Result<TlsConfigs, TransportError> {
 
 /// The name to dial for a node, or for any.
 pub(crate) fn server_name(expected: Option<&[u8; NODE_ID_BYTES]>) -> String {
-    expected.map_or_else(|| ANY_NODE.to_owned(), |id| format!("{}.invalid", base32::encode(id)))
+    expected.map_or_else(
+        || ANY_NODE.to_owned(),
+        |id| format!("{}.invalid", base32::encode(id)),
+    )
+}
+
+/// A key for the tokens of stateless resets.
+pub(crate) fn reset_key(key: &[u8; 32]) -> Arc<dyn quinn::crypto::HmacKey> {
+    Arc::new(aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, key))
 }
 
 /// The id that the handshake of `connection` proved.
@@ -121,10 +132,7 @@ fn provider() -> CryptoProvider {
     CryptoProvider {
         cipher_suites: vec![aws_lc_rs::cipher_suite::TLS13_CHACHA20_POLY1305_SHA256],
         kx_groups: vec![aws_lc_rs::kx_group::MLKEM768],
-        signature_verification_algorithms: WebPkiSupportedAlgorithms {
-            all: &[&ML_DSA_65],
-            mapping: &[(SignatureScheme::ML_DSA_65, &[&ML_DSA_65])],
-        },
+        signature_verification_algorithms: ALGORITHMS,
         ..aws_lc_rs::default_provider()
     }
 }
@@ -135,7 +143,9 @@ fn negotiated(provider: &CryptoProvider) -> Result<Negotiated, TransportError> {
         provider.cipher_suites.as_slice(),
         provider.signature_verification_algorithms.mapping,
     ) else {
-        return Err(TransportError::Internal("the provider leaves a choice".to_owned()));
+        return Err(TransportError::Internal(
+            "the provider leaves a choice".to_owned(),
+        ));
     };
     Ok(Negotiated {
         key_exchange: format!("{:?}", group.name()),
@@ -149,7 +159,13 @@ fn certified_key(key: &Arc<SigningKey>) -> Arc<CertifiedKey> {
     let spki = public_key_to_spki(&alg_id::ML_DSA_65, key.public_key());
     // With raw public keys the one "certificate" is the SubjectPublicKeyInfo itself.
     let certificate = CertificateDer::from(spki.as_ref().to_vec());
-    Arc::new(CertifiedKey::new(vec![certificate], Arc::new(NodeSigner { key: key.clone(), spki })))
+    Arc::new(CertifiedKey::new(
+        vec![certificate],
+        Arc::new(NodeSigner {
+            key: key.clone(),
+            spki,
+        }),
+    ))
 }
 
 /// The raw key inside a `SubjectPublicKeyInfo`, when it is an ML-DSA-65 key in its only DER spelling.
@@ -167,9 +183,11 @@ struct NodeSigner {
 
 impl TlsSigningKey for NodeSigner {
     fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
-        offered
-            .contains(&SignatureScheme::ML_DSA_65)
-            .then(|| Box::new(HandshakeSigner { key: self.key.clone() }) as Box<dyn Signer>)
+        offered.contains(&SignatureScheme::ML_DSA_65).then(|| {
+            Box::new(HandshakeSigner {
+                key: self.key.clone(),
+            }) as Box<dyn Signer>
+        })
     }
 
     fn public_key(&self) -> Option<SubjectPublicKeyInfoDer<'_>> {
@@ -189,7 +207,10 @@ struct HandshakeSigner {
 
 impl Signer for HandshakeSigner {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, TlsError> {
-        self.key.sign(message).map(|signature| signature.to_vec()).map_err(|error| TlsError::General(error.to_string()))
+        self.key
+            .sign(message)
+            .map(|signature| signature.to_vec())
+            .map_err(|error| TlsError::General(error.to_string()))
     }
 
     fn scheme(&self) -> SignatureScheme {
@@ -200,7 +221,11 @@ impl Signer for HandshakeSigner {
 #[derive(Debug)]
 struct MlDsa65;
 
-static ML_DSA_65: MlDsa65 = MlDsa65;
+/// All that is accepted.
+const ALGORITHMS: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
+    all: &[&MlDsa65],
+    mapping: &[(SignatureScheme::ML_DSA_65, &[&MlDsa65])],
+};
 
 impl rustls::pki_types::SignatureVerificationAlgorithm for MlDsa65 {
     fn verify_signature(
@@ -234,13 +259,11 @@ impl NodeVerifier {
         certificate: &CertificateDer<'_>,
         proof: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        let algorithms =
-            WebPkiSupportedAlgorithms { all: &[&ML_DSA_65], mapping: &[(SignatureScheme::ML_DSA_65, &[&ML_DSA_65])] };
         verify_tls13_signature_with_raw_key(
             message,
             &SubjectPublicKeyInfoDer::from(certificate.as_ref()),
             proof,
-            &algorithms,
+            &ALGORITHMS,
         )
     }
 }
@@ -254,7 +277,8 @@ impl ServerCertVerifier for NodeVerifier {
         _ocsp: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, TlsError> {
-        let key = public_key(end_entity).ok_or(TlsError::InvalidCertificate(CertificateError::BadEncoding))?;
+        let key =
+            public_key(end_entity).ok_or(TlsError::InvalidCertificate(CertificateError::BadEncoding))?;
         let name = server_name.to_str();
         if name != ANY_NODE && name != self::server_name(Some(&node_id(key))) {
             return Err(TlsError::InvalidCertificate(CertificateError::NotValidForName));

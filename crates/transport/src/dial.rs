@@ -1,0 +1,119 @@
+//! From addresses to a connection: one attempt after another, the first that proves its id wins.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use espalier_core::identity::NODE_ID_BYTES;
+use quinn::{Connection, ConnectionError, Endpoint, VarInt};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep_until, timeout},
+};
+
+use crate::{
+    error::TransportError,
+    events::LinkId,
+    limits::{DIAL_STAGGER, MAX_DIAL_ADDRESSES},
+    link,
+    mux::to_v6,
+    shared::Shared,
+    tls,
+};
+
+/// Whom to dial, and how.
+pub(crate) struct Dial {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) config: quinn::ClientConfig,
+    pub(crate) expected: Option<[u8; NODE_ID_BYTES]>,
+    /// Of the families that are bound.
+    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) time: Duration,
+}
+
+impl Dial {
+    pub(crate) async fn run(self, shared: Arc<Shared>) -> Result<LinkId, TransportError> {
+        if let Some(link) = self.expected.and_then(|peer| shared.links.lock().of_peer(&peer)) {
+            return Ok(link);
+        }
+        let (connection, peer) = timeout(self.time, self.race())
+            .await
+            .unwrap_or(Err(TransportError::Timeout))?;
+        if peer == shared.local_id {
+            connection.close(VarInt::from_u32(0), b"");
+            return Err(TransportError::Refused(
+                "the address is this node's own".to_owned(),
+            ));
+        }
+        Ok(link::attach(&shared, connection, peer, true))
+    }
+
+    async fn race(&self) -> Result<(Connection, [u8; NODE_ID_BYTES]), TransportError> {
+        if self.addresses.is_empty() {
+            return Err(TransportError::Unreachable(
+                "there is no address of a family that is bound".to_owned(),
+            ));
+        }
+        let mut waiting = self.addresses.iter().take(MAX_DIAL_ADDRESSES);
+        let mut attempts = JoinSet::new();
+        let mut worst = TransportError::Unreachable("every attempt timed out".to_owned());
+        let mut next_at = Instant::now();
+        loop {
+            let more = waiting.len() > 0;
+            if !more && attempts.is_empty() {
+                return Err(worst);
+            }
+            tokio::select! {
+                () = sleep_until(next_at), if more => {
+                    if let Some(address) = waiting.next() {
+                        attempts.spawn(attempt(self.endpoint.clone(), self.config.clone(), *address, self.expected));
+                    }
+                    next_at = Instant::now() + DIAL_STAGGER;
+                }
+                Some(ended) = attempts.join_next() => match ended {
+                    Ok(Ok(won)) => return Ok(won),
+                    Ok(Err(error)) => {
+                        if telling(&error) >= telling(&worst) {
+                            worst = error;
+                        }
+                        next_at = Instant::now();
+                    }
+                    Err(_) => worst = TransportError::Internal("a dial panicked".to_owned()),
+                }
+            }
+        }
+    }
+}
+
+async fn attempt(
+    endpoint: Endpoint,
+    config: quinn::ClientConfig,
+    address: SocketAddr,
+    expected: Option<[u8; NODE_ID_BYTES]>,
+) -> Result<(Connection, [u8; NODE_ID_BYTES]), TransportError> {
+    let connecting = endpoint
+        .connect_with(config, to_v6(address), &tls::server_name(expected.as_ref()))
+        .map_err(|error| TransportError::Unreachable(format!("{address}: {error}")))?;
+    let connection = connecting.await.map_err(|error| refusal(&error, address))?;
+    let peer = tls::peer_id(&connection).ok_or(TransportError::Protocol("the peer proved no id"))?;
+    Ok((connection, peer))
+}
+
+/// The more telling of two failures is reported: an answer says more than silence.
+fn telling(error: &TransportError) -> u8 {
+    match error {
+        TransportError::Mismatch => 3,
+        TransportError::Refused(_) | TransportError::Protocol(_) => 2,
+        TransportError::Unreachable(_) => 1,
+        _ => 0,
+    }
+}
+
+fn refusal(error: &ConnectionError, address: SocketAddr) -> TransportError {
+    match error {
+        ConnectionError::TransportError(failure) if u64::from(failure.code) == tls::WRONG_NODE_CODE => {
+            TransportError::Mismatch
+        }
+        ConnectionError::TimedOut => TransportError::Unreachable(format!("{address}: no answer")),
+        ConnectionError::LocallyClosed => TransportError::Closed,
+        other => TransportError::Refused(format!("{address}: {other}")),
+    }
+}

@@ -1,0 +1,236 @@
+//! A pair of nodes and the connections between them: one, or for a moment two after both dialled.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use espalier_core::identity::NODE_ID_BYTES;
+use parking_lot::Mutex;
+use quinn::{Connection, VarInt};
+
+use crate::{
+    error::TransportError,
+    events::{Event, LinkId},
+    limits::{DRAIN_TIME, MAX_WAITING_DATAGRAM_BYTES, SIMULTANEOUS_TIME},
+    mux::from_v6,
+    request,
+    shared::Shared,
+    wire::DATAGRAM_HEADER_BYTES,
+};
+
+/// One QUIC connection and how much goes over it.
+pub(crate) struct Carrier {
+    pub(crate) connection: Connection,
+    outbound: bool,
+    since: Instant,
+    active: AtomicUsize,
+}
+
+impl Carrier {
+    /// Counts something that still needs this connection, until the guard is dropped.
+    pub(crate) fn enter(self: &Arc<Self>) -> Active {
+        self.active.fetch_add(1, Ordering::Relaxed);
+        Active(self.clone())
+    }
+}
+
+/// Keeps a connection from being closed as superfluous.
+pub(crate) struct Active(Arc<Carrier>);
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.active.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// This node and one peer.
+pub(crate) struct Link {
+    pub(crate) id: LinkId,
+    pub(crate) peer: [u8; NODE_ID_BYTES],
+    /// New traffic takes the first; the others finish what they carry. Bounded by the connections of one peer.
+    carriers: Mutex<Vec<Arc<Carrier>>>,
+}
+
+impl Link {
+    /// The connection for new traffic.
+    pub(crate) fn carrier(&self) -> Result<Arc<Carrier>, TransportError> {
+        let carriers = self.carriers.lock();
+        carriers
+            .first()
+            .cloned()
+            .ok_or_else(|| TransportError::Lost("no connection is left".to_owned()))
+    }
+
+    pub(crate) fn close(&self, code: VarInt) {
+        for carrier in self.carriers.lock().iter() {
+            carrier.connection.close(code, b"");
+        }
+    }
+
+    pub(crate) fn send_datagram(&self, protocol: u16, body: &[u8]) -> bool {
+        let Ok(carrier) = self.carrier() else { return false };
+        let fits = carrier
+            .connection
+            .max_datagram_size()
+            .is_some_and(|most| body.len() + DATAGRAM_HEADER_BYTES <= most);
+        if !fits {
+            return false;
+        }
+        let mut bytes = BytesMut::with_capacity(DATAGRAM_HEADER_BYTES + body.len());
+        bytes.put_u16_le(protocol);
+        bytes.put_slice(body);
+        carrier.connection.send_datagram(bytes.freeze()).is_ok()
+    }
+
+    /// Takes in a further connection; answers the one that is now superfluous.
+    fn add(&self, new: Arc<Carrier>, local_is_smaller: bool) -> Option<Arc<Carrier>> {
+        let mut carriers = self.carriers.lock();
+        let Some(old) = carriers.first() else {
+            carriers.push(new);
+            return None;
+        };
+        // The same side dialled twice, or long after: it has lost the old one. At the same time: both sides
+        // keep what the node with the smaller id dialled.
+        let new_wins = old.connection.close_reason().is_some()
+            || old.outbound == new.outbound
+            || old.since.elapsed() > SIMULTANEOUS_TIME
+            || new.outbound == local_is_smaller;
+        let loser = if new_wins { old.clone() } else { new.clone() };
+        carriers.insert(usize::from(!new_wins), new);
+        // Only who dialled closes, so that two sides with different views never close both.
+        loser.outbound.then_some(loser)
+    }
+
+    /// Whether no connection is left.
+    fn remove(&self, carrier: &Arc<Carrier>) -> bool {
+        let mut carriers = self.carriers.lock();
+        carriers.retain(|other| !Arc::ptr_eq(other, carrier));
+        carriers.is_empty()
+    }
+}
+
+/// All links of an endpoint.
+#[derive(Default)]
+pub(crate) struct Links {
+    /// Bounded by the connections that the owner keeps.
+    by_id: HashMap<LinkId, Arc<Link>>,
+    by_peer: HashMap<[u8; NODE_ID_BYTES], LinkId>,
+}
+
+impl Links {
+    pub(crate) fn get(&self, link: LinkId) -> Option<Arc<Link>> {
+        self.by_id.get(&link).cloned()
+    }
+
+    pub(crate) fn of_peer(&self, peer: &[u8; NODE_ID_BYTES]) -> Option<LinkId> {
+        self.by_peer.get(peer).copied()
+    }
+
+    fn insert(&mut self, link: Arc<Link>) {
+        self.by_peer.insert(link.peer, link.id);
+        self.by_id.insert(link.id, link);
+    }
+
+    fn remove(&mut self, link: &Link) {
+        self.by_peer.remove(&link.peer);
+        self.by_id.remove(&link.id);
+    }
+}
+
+/// Takes a fresh connection into the link of its peer and serves what comes over it.
+pub(crate) fn attach(
+    shared: &Arc<Shared>,
+    connection: Connection,
+    peer: [u8; NODE_ID_BYTES],
+    outbound: bool,
+) -> LinkId {
+    let remote = from_v6(connection.remote_address());
+    let carrier = Arc::new(Carrier {
+        connection,
+        outbound,
+        since: Instant::now(),
+        active: AtomicUsize::new(0),
+    });
+    let mut links = shared.links.lock();
+    let known = links.of_peer(&peer).and_then(|id| links.get(id));
+    let link = if let Some(link) = known {
+        if let Some(loser) = link.add(carrier.clone(), shared.local_id < peer) {
+            tokio::spawn(drain(loser));
+        }
+        link
+    } else {
+        let link = Link {
+            id: shared.number(),
+            peer,
+            carriers: Mutex::new(vec![carrier.clone()]),
+        };
+        let link = Arc::new(link);
+        links.insert(link.clone());
+        shared.sink.push(Event::LinkUp {
+            link: link.id,
+            peer,
+            remote,
+            outbound,
+        });
+        link
+    };
+    drop(links);
+    tokio::spawn(serve(shared.clone(), link.clone(), carrier));
+    link.id
+}
+
+/// Takes streams and datagrams until the connection ends.
+async fn serve(shared: Arc<Shared>, link: Arc<Link>, carrier: Arc<Carrier>) {
+    let datagrams = tokio::spawn(take_datagrams(shared.clone(), link.id, carrier.clone()));
+    let reason = loop {
+        match carrier.connection.accept_bi().await {
+            Ok((send, receive)) => {
+                let (shared, link, active) = (shared.clone(), link.clone(), carrier.enter());
+                tokio::spawn(request::serve_stream(shared, link, active, send, receive));
+            }
+            Err(error) => break error,
+        }
+    };
+    datagrams.abort();
+    let mut links = shared.links.lock();
+    if link.remove(&carrier) {
+        links.remove(&link);
+        shared.sink.push(Event::LinkClosed {
+            link: link.id,
+            reason: reason.into(),
+        });
+    }
+}
+
+async fn take_datagrams(shared: Arc<Shared>, link: LinkId, carrier: Arc<Carrier>) {
+    while let Ok(mut body) = carrier.connection.read_datagram().await {
+        if body.len() < DATAGRAM_HEADER_BYTES || shared.sink.waiting_bytes() > MAX_WAITING_DATAGRAM_BYTES {
+            continue;
+        }
+        let header: Bytes = body.split_to(DATAGRAM_HEADER_BYTES);
+        let protocol = u16::from_le_bytes([header[0], header[1]]);
+        shared.sink.push(Event::Datagram { link, protocol, body });
+    }
+}
+
+/// Closes a superfluous connection once nothing needs it.
+async fn drain(carrier: Arc<Carrier>) {
+    loop {
+        tokio::time::sleep(DRAIN_TIME).await;
+        if carrier.connection.close_reason().is_some() {
+            return;
+        }
+        if carrier.active.load(Ordering::Relaxed) == 0 {
+            carrier
+                .connection
+                .close(VarInt::from_u32(0), b"one connection is enough");
+            return;
+        }
+    }
+}
