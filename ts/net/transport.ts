@@ -32,12 +32,15 @@ export interface StreamOptions extends CallOptions {
  */
 export interface Transport {
   readonly localId: NodeId
-  /** Binds and starts to accept. Answers the addresses that were bound. */
+  /**
+   * Binds and starts to accept, once. Answers the addresses that were bound. Codes: `INVALID_STATE`
+   * the second time, `CLOSED`, `INVALID_ARGUMENT` for an address that is taken or not ours.
+   */
   listen(inbound: Inbound): Promise<readonly Address[]>
   /**
    * Resolves once the remote has proved its id in the handshake, with the existing connection if
    * there is one. Codes: `PEER_UNREACHABLE`, `PEER_MISMATCH`, `PEER_REFUSED`, `TIMEOUT` (default
-   * 10,000 ms), `ABORTED`, `CLOSED`, `INVALID_ARGUMENT`.
+   * 10,000 ms), `ABORTED`, `CLOSED`, `INVALID_ARGUMENT` (the own id), `INVALID_STATE` (before `listen`).
    */
   connect(peer: PeerAddress, options?: CallOptions): Promise<Connection>
   /** Closes every connection, frees the port and ends the threads. Idempotent. */
@@ -72,18 +75,19 @@ export interface Connection {
   /** The id that the handshake proved. */
   readonly peer: NodeId
   readonly remote: Address
-  /** Whether this side dialled. */
+  /** Whether this side dialled. When both did at once, the dial of the smaller id survives. */
   readonly outbound: boolean
   /**
    * One small message each way; the body is copied before this returns. Default time-out 10,000 ms.
    * Codes: `TIMEOUT`, `ABORTED`, `CONNECTION_LOST`, `CLOSED`, `LIMIT_EXCEEDED` (body over 262,144 or
-   * answer over `maxResponseBytes`), and whatever code the handler answered.
+   * answer over `maxResponseBytes`), `INVALID_ARGUMENT` (a protocol that is no integer from 0 to 65,535),
+   * and whatever code the handler answered, with a text of at most a few hundred characters.
    */
   request(protocol: number, body: Uint8Array, options?: RequestOptions): Promise<Uint8Array>
   openStream(protocol: number, options?: StreamOptions): Promise<ByteStream>
   /** False when the path cannot take it. */
   sendDatagram(protocol: number, body: Uint8Array): boolean
-  /** Settles once, whatever the reason; never rejects. */
+  /** Settles once, with `CLOSED` when this side closed, else `CONNECTION_LOST`; never rejects. */
   readonly closed: Promise<EspalierError>
   close(code: number): void
   stats(): ConnectionStats
@@ -92,13 +96,16 @@ export interface Connection {
 /** A reliable byte stream in both directions with back-pressure. Iterating it reads to the end. */
 export interface ByteStream extends AsyncIterable<Uint8Array> {
   readonly peer: NodeId
-  /** Copies `bytes` before it returns; resolves when the stream can take more. Codes: `STREAM_RESET`, `CONNECTION_LOST`, `CLOSED`. */
+  /**
+   * Copies `bytes` before it returns; resolves when the stream can take more. Codes: `STREAM_RESET`,
+   * `CONNECTION_LOST`, `CLOSED` (also after `closeWrite`).
+   */
   write(bytes: Uint8Array): Promise<void>
   /** Ends this side's direction; the other may go on. Resolves when all has been handed to the network. */
   closeWrite(): Promise<void>
   /** Fills the start of `target`; resolves with the count, 0 at the end. At most one read at a time (`INVALID_STATE`). */
   readInto(target: Uint8Array): Promise<number>
-  /** Abandons both directions; the peer sees `STREAM_RESET` with `code`. Idempotent. */
+  /** Abandons both directions; both sides see `STREAM_RESET`, with `code` in `details.resetCode`. Idempotent. */
   reset(code: number): void
 }
 

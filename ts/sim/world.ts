@@ -1,0 +1,110 @@
+import { createHash } from 'node:crypto'
+import type { Clock, Timer } from '../base/clock.ts'
+import { EspalierError } from '../base/error.ts'
+import { EventHeap, type SimEvent } from './event-heap.ts'
+import { SeededRng } from './rng.ts'
+
+/** Wall clock of every world at its start: 2026-01-01T00:00:00Z. */
+const START_UNIX_MS = 1_767_225_600_000
+
+/**
+ * Simulated time. Events run in order of (time, scheduling); promise continuations run between
+ * instants, all of an instant's at once, so that a turn of the host's loop is paid for each instant and
+ * not for each event. Equal seeds give equal traces.
+ */
+export class World {
+  readonly rng: SeededRng
+  /** The clock of whoever lives in this world. Its timers run as events. */
+  readonly clock: Clock = {
+    nowMs: () => this.#nowMs,
+    unixMs: () => START_UNIX_MS + Math.floor(this.#nowMs),
+    setTimer: (delayMs, callback) => this.schedule(delayMs, callback),
+  }
+  readonly #heap = new EventHeap()
+  readonly #trace = createHash('sha256')
+  #nowMs = 0
+  #sequence = 0
+  #running = false
+
+  constructor(options: { readonly seed: string | number }) {
+    this.rng = new SeededRng(`espalier world ${options.seed}`)
+  }
+
+  get nowMs(): number {
+    return this.#nowMs
+  }
+
+  /** Runs `callback` once, `delayMs` from now in simulated time. */
+  schedule(delayMs: number, callback: () => void): Timer {
+    const event: SimEvent = {
+      atMs: this.#nowMs + Math.max(0, delayMs),
+      sequence: this.#sequence,
+      run: callback,
+      cancelled: false,
+    }
+    this.#sequence += 1
+    this.#heap.push(event)
+    return {
+      cancel: () => {
+        event.cancelled = true
+      },
+    }
+  }
+
+  /** Adds a line to the trace, under the present time. */
+  record(line: string): void {
+    this.#trace.update(`${this.#nowMs} ${line}\n`)
+  }
+
+  /** SHA-256 over everything recorded so far: equal for equal runs. */
+  traceHash(): string {
+    return this.#trace.copy().digest('hex')
+  }
+
+  /** Lets `durationMs` pass. Throws what an event throws. */
+  async run(durationMs: number): Promise<void> {
+    const untilMs = this.#nowMs + durationMs
+    await this.#loop(untilMs, () => false)
+    this.#nowMs = untilMs
+  }
+
+  /**
+   * Lets time pass until `promise` settles and answers its outcome. Throws `TIMEOUT` when nothing is
+   * left that could settle it, or after `limitMs` (default one day).
+   */
+  async runUntil<T>(promise: Promise<T>, limitMs = 86_400_000): Promise<T> {
+    let settled = false
+    const settle = () => {
+      settled = true
+    }
+    promise.then(settle, settle)
+    await this.#loop(this.#nowMs + limitMs, () => settled)
+    // A call, because the compiler takes `settled` for constant here.
+    if (!((): boolean => settled)()) {
+      throw new EspalierError('TIMEOUT', `still pending at ${this.#nowMs} ms of simulated time`)
+    }
+    return promise
+  }
+
+  async #loop(untilMs: number, isDone: () => boolean): Promise<void> {
+    if (this.#running) throw new EspalierError('INVALID_STATE', 'the world is already running')
+    this.#running = true
+    try {
+      await drainMicrotasks()
+      while (!isDone()) {
+        let event = this.#heap.popDue(untilMs)
+        if (event === undefined) return
+        this.#nowMs = event.atMs
+        for (; event !== undefined; event = this.#heap.popDue(this.#nowMs)) event.run()
+        await drainMicrotasks()
+      }
+    } finally {
+      this.#running = false
+    }
+  }
+}
+
+/** The host empties its whole microtask queue before it turns to the next macrotask. */
+function drainMicrotasks(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}
