@@ -61,7 +61,7 @@ export class ObjectReader {
     try {
       const manifest = await this.operation.race(this.#findManifest())
       const range = rangeOf(manifest, this.#call.range)
-      return { manifest, range, chunks: this.#read(manifest, range) }
+      return { manifest, range, chunks: this.#endingEarly(this.#read(manifest, range)) }
     } catch (error) {
       this.operation.fail(error)
       this.operation.throwIfFailed()
@@ -124,6 +124,23 @@ export class ObjectReader {
       throw error
     } finally {
       this.operation.finish()
+    }
+  }
+
+  /** A generator that was never asked for anything would not run its `finally`. */
+  #endingEarly(
+    chunks: AsyncGenerator<Uint8Array, void, undefined>,
+  ): AsyncIterableIterator<Uint8Array, void, undefined> {
+    const { operation } = this
+    return {
+      next: () => chunks.next(),
+      return: () => {
+        operation.finish()
+        return chunks.return()
+      },
+      [Symbol.asyncIterator]() {
+        return this
+      },
     }
   }
 
@@ -266,7 +283,7 @@ export class ObjectReader {
 export interface OpenObject {
   readonly manifest: Manifest
   readonly range: ByteRange
-  readonly chunks: AsyncGenerator<Uint8Array, void, undefined>
+  readonly chunks: AsyncIterableIterator<Uint8Array, void, undefined>
 }
 
 /** Bytes of an object. */

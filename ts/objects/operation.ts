@@ -11,7 +11,7 @@ export class Operation {
     this.fail(new EspalierError('ABORTED', 'the caller gave up', { cause: this.#signal?.reason }))
   }
   /** Bounded by what the operation awaits at once. */
-  readonly #waiting = new Set<(error: unknown) => void>()
+  readonly #waiting = new Set<(error: Error) => void>()
   readonly #onEnd: (error: EspalierError) => void
   #onOver: () => void = () => undefined
   #failure: { readonly error: unknown } | undefined
@@ -59,7 +59,7 @@ export class Operation {
     if (this.#failure !== undefined || this.#isOver) return
     this.#failure = { error }
     this.#letGo(toEspalierError(error, 'ABORTED', 'the transfer ended'))
-    for (const reject of this.#waiting) reject(error)
+    for (const reject of this.#waiting) reject(asError(error))
     this.#waiting.clear()
   }
 
@@ -71,7 +71,7 @@ export class Operation {
   }
 
   throwIfFailed(): void {
-    if (this.#failure !== undefined) throw this.#failure.error
+    if (this.#failure !== undefined) throw asError(this.#failure.error)
   }
 
   /** `work`, or the failure of the operation if that comes first. */
@@ -80,7 +80,7 @@ export class Operation {
       if (this.#failure !== undefined) {
         // The work's own outcome no longer matters.
         work.catch(() => undefined)
-        reject(this.#failure.error)
+        reject(asError(this.#failure.error))
         return
       }
       this.#waiting.add(reject)
@@ -91,7 +91,7 @@ export class Operation {
         },
         (error: unknown) => {
           this.#waiting.delete(reject)
-          reject(error)
+          reject(asError(error))
         },
       )
     })
@@ -103,4 +103,9 @@ export class Operation {
     this.#onEnd(error)
     this.#onOver()
   }
+}
+
+/** A source may throw anything; what is an error stays itself. */
+function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : toEspalierError(thrown, 'ABORTED', 'the transfer ended')
 }

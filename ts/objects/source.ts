@@ -116,8 +116,9 @@ class IterableSource implements SegmentSource {
 
   async #pull(): Promise<boolean> {
     if (this.#isDone) return false
-    const { done, value } = await this.#iterator.next()
-    if (done === true) {
+    const result = await this.#iterator.next()
+    const value: unknown = result.value
+    if (result.done === true) {
       this.#isDone = true
       return false
     }
