@@ -1,0 +1,71 @@
+// Two processes over loopback. Both ends' processor time stands beside the wall clock, because two ends
+// share the cores of one machine.
+import { nativePair, nodePair } from '../lib/contestants.mjs'
+
+const REQUEST_BYTES = 64
+const IN_FLIGHT = 32
+
+const contestants = [
+  { id: 'espalier', name: 'Espalier', kind: 'ours', start: nodePair('ours/transport.mjs') },
+  { id: 'quinn', name: 'quinn', kind: 'native', start: nativePair },
+  { id: 'hyperdht', name: 'hyperdht', kind: 'peer', start: nodePair('peers/hyperdht.mjs') },
+  { id: 'iroh', name: 'iroh', kind: 'peer', start: nodePair('peers/iroh.mjs') },
+  {
+    ...{ id: 'libp2p', name: 'libp2p QUIC', kind: 'peer' },
+    start: nodePair('peers/libp2p.mjs', { newer: true }),
+  },
+]
+const by = contestants.map(({ id }) => id)
+
+const perSecond = ({ count, seconds }) => count / seconds
+const bothEnds = ({ cpuSeconds, serverCpuSeconds }) => cpuSeconds + serverCpuSeconds
+const cpuMicros = { unit: 'µs', of: (measurement) => (bothEnds(measurement) / measurement.count) * 1e6 }
+
+export default {
+  name: 'transport',
+  contestants,
+  figures: [
+    {
+      ...{ what: 'one stream', unit: 'Gbit/s', better: 'higher', by },
+      command: { op: 'stream' },
+      of: ({ count, seconds }) => (count * 8) / seconds / 1e9,
+      cpu: { unit: 'ns/B', of: (measurement) => (bothEnds(measurement) / measurement.count) * 1e9 },
+      goals: [
+        { versus: 'quinn', ratioAtLeast: 0.95 },
+        { versus: 'hyperdht', ratioAtLeast: 2 },
+      ],
+      note: 'bytes from JavaScript to JavaScript until the far end has counted them; iroh, hyperdht and libp2p with their classical handshakes',
+    },
+    {
+      ...{ what: 'request of 64 B, 32 in flight', unit: '1/s', better: 'higher', by },
+      command: { op: 'requests', inFlight: IN_FLIGHT, bodyBytes: REQUEST_BYTES },
+      of: perSecond,
+      cpu: cpuMicros,
+      goals: [
+        { versus: 'quinn', ratioAtLeast: 0.5 },
+        { versus: 'hyperdht', ratioAtLeast: 1.3 },
+      ],
+      note: 'hyperdht on one kept stream, the others with a stream for each request',
+    },
+    {
+      ...{ what: 'connect and 1 request, one after the other', unit: '1/s', better: 'higher', by },
+      command: { op: 'connect', inFlight: 1 },
+      of: perSecond,
+      cpu: cpuMicros,
+      goals: [
+        { versus: 'quinn', ratioAtLeast: 0.9 },
+        { versus: 'hyperdht', ratioAtLeast: 1 },
+        { versus: 'iroh', ratioAtLeast: 1 },
+      ],
+      note: 'full handshakes; hyperdht is told the nodes that know the server',
+    },
+    {
+      ...{ what: 'connect and 1 request, 32 in parallel', unit: '1/s', better: 'higher', by },
+      command: { op: 'connect', inFlight: IN_FLIGHT },
+      of: perSecond,
+      cpu: cpuMicros,
+      goals: [{ atLeast: 800 }],
+      note: 'Espalier keeps one connection for each pair of nodes, so its client is 32 nodes in one process',
+    },
+  ],
+}
