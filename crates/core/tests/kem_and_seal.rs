@@ -50,7 +50,8 @@ fn what_was_sealed_opens_and_every_change_is_found() {
         (Algorithm::XChaCha20Poly1305, 24),
     ] {
         let nonce = vec![1; nonce_bytes];
-        for message in [&b""[..], b"x", &[5; 70_000]] {
+        let long = vec![5; 70_000];
+        for message in [&b""[..], b"x", &long] {
             let sealed = seal(algorithm, &[2; 32], &nonce, b"aad", message).unwrap();
             assert_eq!(sealed.len(), message.len() + 16);
             assert_eq!(

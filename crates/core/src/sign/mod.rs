@@ -43,7 +43,7 @@ pub enum Provider {
     /// aws-lc-rs: maintained, and already linked for TLS.
     #[default]
     AwsLc,
-    /// PQClean's AVX2 code through pqcrypto-mldsa: the independent second implementation.
+    /// `PQClean`'s AVX2 code through pqcrypto-mldsa: the independent second implementation.
     PqClean,
 }
 
@@ -64,6 +64,7 @@ impl Provider {
         }
     }
 
+    #[cfg_attr(feature = "pqclean", allow(clippy::unnecessary_wraps))]
     fn implementation(self) -> Result<&'static dyn SignatureProvider, CoreError> {
         match self {
             Self::AwsLc => Ok(&aws_lc::AwsLc),
