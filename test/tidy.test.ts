@@ -28,6 +28,16 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
 /** Feature folders hold machines, which decide, and these doors, which act. */
 const FEATURES = ['dht', 'placement', 'objects']
 const DOORS: readonly string[] = [
+  'ts/dht/contacts.ts',
+  'ts/dht/dht.ts',
+  'ts/dht/drive.ts',
+  'ts/dht/public-keys.ts',
+  'ts/dht/publisher.ts',
+  'ts/dht/record-shelf.ts',
+  'ts/dht/repeat.ts',
+  'ts/dht/search.ts',
+  'ts/dht/server.ts',
+  'ts/dht/upkeep.ts',
   'ts/objects/file-target.ts',
   'ts/objects/frame-stream.ts',
   'ts/objects/get.ts',

@@ -41,7 +41,7 @@ export class Bucket {
 
   /** A node answered, or asked from a proved connection. */
   seen(contact: Contact): Sighting {
-    if (contact.id === this.#checking) this.#checking = undefined
+    this.endCheck(contact.id)
     const others = this.#contacts.filter(({ id }) => id !== contact.id)
     const isKnown = others.length < this.#contacts.length
     if (isKnown || others.length < this.#capacity) {
@@ -56,7 +56,7 @@ export class Bucket {
 
   /** A request to it failed. Answers the contact that left, and who took its place. */
   failed(id: NodeId): { readonly removed: boolean; readonly promoted: NodeId | undefined } {
-    if (id === this.#checking) this.#checking = undefined
+    this.endCheck(id)
     this.#waiting = this.#waiting.filter((waiting) => waiting.id !== id)
     const contact = this.#contacts.find((known) => known.id === id)
     if (contact === undefined) return { removed: false, promoted: undefined }
@@ -69,8 +69,13 @@ export class Bucket {
     return { removed: true, promoted: this.remove(id) }
   }
 
+  endCheck(id: NodeId): void {
+    if (id === this.#checking) this.#checking = undefined
+  }
+
   /** Takes a contact out; answers who took its place. */
   remove(id: NodeId): NodeId | undefined {
+    this.endCheck(id)
     this.#waiting = this.#waiting.filter((waiting) => waiting.id !== id)
     const rest = this.#contacts.filter((known) => known.id !== id)
     if (rest.length === this.#contacts.length) return undefined

@@ -47,6 +47,19 @@ export class RoutingTable {
     return outcome
   }
 
+  /** A check of it ended without telling whether it is alive; another may start. */
+  endCheck(id: NodeId): void {
+    this.#bucketOf(keyOfNode(id))?.endCheck(id)
+  }
+
+  /** It no longer serves. */
+  remove(id: NodeId): void {
+    const bucket = this.#bucketOf(keyOfNode(id))
+    const before = bucket?.contacts.length ?? 0
+    bucket?.remove(id)
+    this.#size += (bucket?.contacts.length ?? 0) - before
+  }
+
   has(id: NodeId): boolean {
     return this.#bucketOf(keyOfNode(id))?.contacts.some((contact) => contact.id === id) ?? false
   }

@@ -1,0 +1,337 @@
+import type { Env } from '../base/env.ts'
+import { EspalierError, toEspalierError } from '../base/error.ts'
+import { keyOfNode, type Key, type NodeId } from '../base/identity.ts'
+import { keyOfRecord, type RecordBody } from '../base/record.ts'
+import type { Address, PeerAddress } from '../net/address.ts'
+import type { RpcPort } from '../net/rpc-port.ts'
+import type { CallOptions } from '../net/transport.ts'
+import type { Store } from '../storage/store.ts'
+import { Contacts } from './contacts.ts'
+import { decodeNodeAd } from './node-ad.ts'
+import { checkDhtOptions, type CheckedDhtOptions, type DhtOptions } from './options.ts'
+import { decodePointer, encodePointer, type ObjectPointer } from './pointer.ts'
+import { PublicKeys } from './public-keys.ts'
+import { Publisher } from './publisher.ts'
+import { RecordShelf } from './record-shelf.ts'
+import { decodeRegister, encodeRegister, subjectOfName } from './register.ts'
+import { Repeat } from './repeat.ts'
+import { openScope } from './scope.ts'
+import { Search } from './search.ts'
+import { Server } from './server.ts'
+import { Upkeep } from './upkeep.ts'
+import { Verifier } from './verifier.ts'
+
+export type { ObjectPointer } from './pointer.ts'
+export type { DhtOptions } from './options.ts'
+
+/** Nodes that must show a register before its highest sequence is believed, where there are so many. */
+const REGISTER_ANSWERS = 3
+const REGISTER_LIFETIME_MS = 365 * 86_400_000
+/** How long a restart waits for one look at all saved peers before others matter more. */
+const REVALIDATE_TIMEOUT_MS = 120_000
+const UPKEEP_TIMEOUT_MS = 600_000
+
+/**
+ * The distributed hash table (S/Kademlia): finds the nodes nearest to a key over disjoint paths, and
+ * keeps signed records on them.
+ */
+export class Dht {
+  readonly #rpc: RpcPort
+  readonly #env: Env
+  readonly #options: CheckedDhtOptions
+  readonly #stopping = new AbortController()
+  readonly #contacts: Contacts
+  readonly #shelf: RecordShelf
+  readonly #search: Search
+  readonly #publisher: Publisher
+  readonly #upkeep: Upkeep
+  readonly #server: Server
+  #repeats: readonly Repeat[] = []
+  /** Writes of this node's own records by place, one after the other. Bounded by the calls under way. */
+  readonly #turns = new Map<string, Promise<unknown>>()
+  #state: 'new' | 'running' | 'stopped' = 'new'
+
+  /** Throws `INVALID_ARGUMENT` for an unknown option or a value out of range. */
+  constructor(
+    deps: { readonly rpc: RpcPort; readonly env: Env; readonly store: Store },
+    options: DhtOptions = {},
+  ) {
+    const checked = checkDhtOptions(options)
+    const { rpc, env, store } = deps
+    const self = rpc.localId
+    this.#rpc = rpc
+    this.#env = env
+    this.#options = checked
+    this.#contacts = new Contacts(deps, {
+      ...checked,
+      bucketSize: checked.k,
+      stopped: this.#stopping.signal,
+    })
+    const verifier = new Verifier(env.crypto)
+    const publicKeys = new PublicKeys(deps, self)
+    const contacts = this.#contacts
+    const shelf = new RecordShelf({ env, store, verifier, publicKeys }, checked)
+    const search = new Search({ self, env, contacts, shelf, verifier, publicKeys }, checked)
+    const publisher = new Publisher({ self, env, store, contacts, shelf, search, verifier }, checked)
+    this.#shelf = shelf
+    this.#search = search
+    this.#publisher = publisher
+    this.#upkeep = new Upkeep({ self, env, store, contacts, search, shelf, publisher })
+    this.#server = new Server({ rpc, contacts, shelf, publicKeys }, checked)
+  }
+
+  /**
+   * Loads records and the saved table, answers others from now on, and starts the timers. The saved
+   * peers are asked again in the background; only those that answer enter the table.
+   */
+  async start(): Promise<void> {
+    if (this.#state !== 'new') throw new EspalierError('INVALID_STATE', 'already started')
+    this.#state = 'running'
+    await this.#shelf.load()
+    const saved = await this.#contacts.load()
+    this.#server.start()
+    this.#startTimers()
+    if (saved.length > 0) {
+      this.#inBackground('the saved table', REVALIDATE_TIMEOUT_MS, async (signal) => {
+        await this.#upkeep.pingAll(saved, signal)
+        await this.#upkeep.lookUpSelf(signal)
+      })
+    }
+  }
+
+  /** Ends every call with `CLOSED` and saves the table. Idempotent. */
+  async stop(): Promise<void> {
+    if (this.#state !== 'running') {
+      this.#state = 'stopped'
+      return
+    }
+    this.#state = 'stopped'
+    for (const repeat of this.#repeats) repeat.stop()
+    this.#stopping.abort()
+    await this.#contacts.save()
+  }
+
+  /**
+   * Joins through nodes that are known by address, then learns the own neighbourhood and the rest of
+   * the key space. Codes: `PEER_UNREACHABLE` when none answered and no other node is known, `TIMEOUT`,
+   * `ABORTED`, `CLOSED`.
+   */
+  async bootstrap(peers: readonly PeerAddress[], options: CallOptions = {}): Promise<void> {
+    await this.#call(options, async (signal) => {
+      const outcomes = await Promise.allSettled(peers.map((peer) => this.#meet(peer, signal)))
+      signal.throwIfAborted()
+      const failure = outcomes.find((outcome) => outcome.status === 'rejected')
+      if (failure !== undefined && this.#contacts.table.size === 0) {
+        const cause = toEspalierError(failure.reason, 'PEER_UNREACHABLE', 'the bootstrap node')
+        const message = `none of ${peers.length} bootstrap nodes answered: ${cause.message}`
+        throw new EspalierError('PEER_UNREACHABLE', message, { cause, details: { tried: peers.length } })
+      }
+      await this.#upkeep.lookUpSelf(signal)
+      // Every bucket that has no look-up yet.
+      await this.#upkeep.refreshBuckets({ idleMs: 0, signal })
+    })
+    await this.#contacts.save()
+    if (this.#options.serves) {
+      this.#inBackground('advertising', this.#options.callTimeoutMs, (signal) => this.#advertise(signal))
+    }
+  }
+
+  /** The k nodes nearest to `target` that answered, nearest first; this node is not among them. */
+  async findClosest(target: Key, options: CallOptions = {}): Promise<readonly PeerAddress[]> {
+    return this.#call(options, (signal) => this.#search.closest(target, signal))
+  }
+
+  /** Where a node can be reached, asked of the network when the book does not know; empty when nobody knows. */
+  async locate(id: NodeId, options: CallOptions = {}): Promise<readonly Address[]> {
+    const known = this.#rpc.addressesOf(id)
+    if (known.length > 0) return known
+    return this.#call(options, async (signal) => {
+      const wanted = { kind: 'NODE_AD', key: keyOfNode(id), owner: id, enough: 1 } as const
+      const ad = await this.#search.record(wanted, signal)
+      if (ad !== undefined) this.#rpc.learn({ id, addresses: decodeNodeAd(ad.body) })
+      return this.#rpc.addressesOf(id)
+    })
+  }
+
+  /** Nodes whose last request was answered and that keep data for others, this one included. Bounded by the table. */
+  eligible(): readonly NodeId[] {
+    const others = this.#contacts.table.contacts().filter(({ failures }) => failures === 0)
+    const ids = others.map(({ id }) => id)
+    return this.#options.serves ? [this.#rpc.localId, ...ids] : ids
+  }
+
+  /** The routing table. */
+  peers(): readonly { readonly id: NodeId; readonly addresses: readonly Address[] }[] {
+    return this.#contacts.table.contacts().map(({ id }) => this.#contacts.peerOf(id))
+  }
+
+  /** Records kept for others now. */
+  get recordCount(): number {
+    return this.#shelf.size
+  }
+
+  /**
+   * Puts a signed pointer on the nodes nearest to its key, and again every hour while this node runs.
+   * Codes: `QUORUM_FAILED` when nobody accepted it, `RECORD_STALE`, `INVALID_ARGUMENT`, `TIMEOUT`.
+   */
+  async publishPointer(
+    pointer: ObjectPointer,
+    options: CallOptions = {},
+  ): Promise<{ readonly accepted: readonly NodeId[] }> {
+    if (pointer.root.byteLength !== 32) {
+      throw new EspalierError('INVALID_ARGUMENT', `a root has 32 bytes, not ${pointer.root.byteLength}`)
+    }
+    const place = { kind: 'DATA_POINTER', subject: Uint8Array.from(pointer.root) } as const
+    const draft = { ...place, payload: encodePointer(pointer), expiresUnixMs: pointer.expiresUnixMs }
+    return this.#inTurn(place, options, async (signal) => {
+      const last = await this.#publisher.lastSequence(place)
+      const sequence = Math.max(this.#env.clock.unixMs(), last + 1)
+      const { accepted } = await this.#publisher.publish(draft, { sequence, signal })
+      return { accepted }
+    })
+  }
+
+  /** The owner's pointer to an object, or nothing when nobody asked has a valid one. */
+  async findPointer(
+    query: { readonly root: Uint8Array; readonly owner: NodeId },
+    options: CallOptions = {},
+  ): Promise<ObjectPointer | undefined> {
+    const { root, owner } = query
+    const key = keyOfRecord(this.#env.crypto, { kind: 'DATA_POINTER', subject: root, owner })
+    return this.#call(options, async (signal) => {
+      const wanted = { kind: 'DATA_POINTER', key, owner, enough: 1 } as const
+      const record = await this.#search.record(wanted, signal)
+      return record === undefined ? undefined : decodePointer(record.body)
+    })
+  }
+
+  /**
+   * Writes this node's register `name`. Resolves with the sequence that it got and who stored it.
+   * Codes: `VALUE_TOO_LARGE` (over 256 bytes), `RECORD_STALE` (`details.sequence` is the current one:
+   * another than `expectSequence`, or a rival write won), `QUORUM_FAILED`, `INVALID_ARGUMENT`, `TIMEOUT`.
+   */
+  async putValue(
+    name: string,
+    value: Uint8Array,
+    options: CallOptions & {
+      /** Write only over this sequence; 0 means that there must be none yet. */
+      readonly expectSequence?: number
+    } = {},
+  ): Promise<{ readonly sequence: number; readonly accepted: readonly NodeId[] }> {
+    const place = { kind: 'REGISTER_POINTER', subject: subjectOfName(this.#env.crypto, name) } as const
+    const payload = encodeRegister(value)
+    return this.#inTurn(place, options, async (signal) => {
+      const current = await this.#register(place.subject, this.#rpc.localId, signal)
+      const stored = current?.body.sequence ?? 0
+      if (options.expectSequence !== undefined && options.expectSequence !== stored) {
+        throw new EspalierError('RECORD_STALE', `the register has sequence ${stored}`, {
+          details: { sequence: stored },
+        })
+      }
+      const sequence = Math.max(stored, await this.#publisher.lastSequence(place)) + 1
+      const expiresUnixMs = this.#env.clock.unixMs() + REGISTER_LIFETIME_MS
+      const draft = { ...place, payload, expiresUnixMs }
+      const { accepted } = await this.#publisher.publish(draft, { sequence, signal })
+      return { sequence, accepted }
+    })
+  }
+
+  /** The owner's register `name`, or nothing when nobody asked has it. */
+  async getValue(
+    name: string,
+    query: { readonly owner: NodeId },
+    options: CallOptions = {},
+  ): Promise<{ readonly value: Uint8Array; readonly sequence: number } | undefined> {
+    const subject = subjectOfName(this.#env.crypto, name)
+    return this.#call(options, async (signal) => {
+      const record = await this.#register(subject, query.owner, signal)
+      if (record === undefined) return undefined
+      return { value: decodeRegister(record.body), sequence: record.body.sequence }
+    })
+  }
+
+  async #register(subject: Uint8Array, owner: NodeId, signal: AbortSignal) {
+    const key = keyOfRecord(this.#env.crypto, { kind: 'REGISTER_POINTER', subject, owner })
+    return this.#search.record({ kind: 'REGISTER_POINTER', key, owner, enough: REGISTER_ANSWERS }, signal)
+  }
+
+  /** Dials a bootstrap node and hears whether it serves. */
+  async #meet(peer: PeerAddress, signal: AbortSignal): Promise<void> {
+    const id = await this.#rpc.connect(peer, { signal, timeoutMs: this.#options.requestTimeoutMs })
+    if (id === this.#rpc.localId) return
+    await this.#contacts.ping(id, signal)
+  }
+
+  #startTimers(): void {
+    const { selfLookupIntervalMs, refreshIntervalMs, republishIntervalMs, sweepIntervalMs } = this.#options
+    const repeat = (name: string, intervalMs: number, work: (signal: AbortSignal) => Promise<unknown>) =>
+      new Repeat(this.#env, {
+        name,
+        intervalMs,
+        work: () => this.#call({ timeoutMs: UPKEEP_TIMEOUT_MS }, work),
+      })
+    this.#repeats = [
+      repeat('self look-up', selfLookupIntervalMs, (signal) => this.#upkeep.lookUpSelf(signal)),
+      repeat('table refresh', refreshIntervalMs, async (signal) => {
+        await this.#upkeep.pingSilent({ idleMs: refreshIntervalMs, signal })
+        await this.#upkeep.refreshBuckets({ idleMs: refreshIntervalMs, signal })
+        await this.#contacts.save()
+      }),
+      repeat('republish', republishIntervalMs, async (signal) => {
+        await this.#publisher.republish(signal)
+        await this.#advertise(signal)
+      }),
+      repeat('removal of expired records', sweepIntervalMs, () => this.#upkeep.sweep()),
+    ]
+  }
+
+  /** A node that knows nobody, or that others can't reach, has nothing to say. */
+  async #advertise(signal: AbortSignal): Promise<void> {
+    const addresses = this.#options.ownAddresses()
+    if (!this.#options.serves || addresses.length === 0 || this.#contacts.table.size === 0) return
+    await this.#upkeep.advertise(addresses, signal)
+  }
+
+  async #call<T>(options: CallOptions, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    if (this.#state === 'new') throw new EspalierError('INVALID_STATE', 'the table is not started')
+    const scope = openScope(this.#env.clock, {
+      ...options,
+      stopped: this.#stopping.signal,
+      defaultTimeoutMs: this.#options.callTimeoutMs,
+    })
+    try {
+      return await work(scope.signal)
+    } catch (error) {
+      // The end of the call explains better than the step that it broke.
+      if (scope.signal.aborted) throw scope.signal.reason
+      throw error
+    } finally {
+      scope.close()
+    }
+  }
+
+  /** Like {@link #call}, after earlier writes of the same place have ended: each sees the sequence of the last. */
+  async #inTurn<T>(
+    place: Pick<RecordBody, 'kind' | 'subject'>,
+    options: CallOptions,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const name = `${place.kind} ${Buffer.from(place.subject).toString('hex')}`
+    const earlier = this.#turns.get(name) ?? Promise.resolve()
+    const turn = earlier.catch(() => undefined).then(() => this.#call(options, work))
+    this.#turns.set(name, turn)
+    try {
+      return await turn
+    } finally {
+      if (this.#turns.get(name) === turn) this.#turns.delete(name)
+    }
+  }
+
+  #inBackground(name: string, timeoutMs: number, work: (signal: AbortSignal) => Promise<unknown>): void {
+    this.#call({ timeoutMs }, work).catch((error: unknown) => {
+      if (this.#state === 'stopped') return
+      const { code, message } = toEspalierError(error, 'INVALID_STATE', name)
+      this.#env.log.warn(`${name} failed`, { code, message })
+    })
+  }
+}

@@ -1,0 +1,73 @@
+import type { Address } from '../net/address.ts'
+import { checkOptions, flag, integer, shape, type CheckedTable } from '../base/options.ts'
+import { DEFAULT_VALUE_LIMITS } from './values.ts'
+
+const MINUTE_MS = 60_000
+
+/** How to run a {@link Dht}; every interval varies by ±25 %. */
+export interface DhtOptions {
+  /** Whether this node answers others and keeps records for them; false for `clientOnly`. Default true. */
+  readonly serves?: boolean
+  /** What this node tells others about where it is. Default: nothing. */
+  readonly ownAddresses?: () => readonly Address[]
+  /** Nodes that keep a record, and contacts of one bucket. Default 20, at most 20. */
+  readonly k?: number
+  /** Requests in flight on each path of a look-up. Default 3. */
+  readonly alpha?: number
+  /** Node-disjoint paths of a look-up. Default 4. */
+  readonly paths?: number
+  /** Time-out of one request, dialling included. Default 5,000 ms. */
+  readonly requestTimeoutMs?: number
+  /** Time-out of a whole call that names none. Default 30,000 ms. */
+  readonly callTimeoutMs?: number
+  /** Look-up of one's own neighbourhood. Default 7.5 min. */
+  readonly selfLookupIntervalMs?: number
+  /** Refresh of buckets that no look-up went into, and pings of silent contacts. Default 10 min. */
+  readonly refreshIntervalMs?: number
+  /** Everything published is offered again. Default 1 h. */
+  readonly republishIntervalMs?: number
+  /** Removal of expired records. Default 5 min. */
+  readonly sweepIntervalMs?: number
+  /** Records kept in all. Default 65,536. */
+  readonly maxRecords?: number
+  /** Records kept of one owner. Default 8,192. */
+  readonly maxPerOwner?: number
+  /** Records kept that one peer brought. Default 16,384. */
+  readonly maxPerSource?: number
+}
+
+const TABLE = {
+  serves: flag({ default: true }),
+  ownAddresses: shape(
+    (value): value is () => readonly Address[] => typeof value === 'function',
+    'a function',
+    { default: () => [] },
+  ),
+  k: integer({ min: 1, max: 20, default: 20 }),
+  alpha: integer({ min: 1, max: 32, default: 3 }),
+  paths: integer({ min: 1, max: 16, default: 4 }),
+  requestTimeoutMs: interval(5_000),
+  callTimeoutMs: interval(30_000),
+  selfLookupIntervalMs: interval(7.5 * MINUTE_MS),
+  refreshIntervalMs: interval(10 * MINUTE_MS),
+  republishIntervalMs: interval(60 * MINUTE_MS),
+  sweepIntervalMs: interval(5 * MINUTE_MS),
+  maxRecords: limit(DEFAULT_VALUE_LIMITS.maxRecords),
+  maxPerOwner: limit(DEFAULT_VALUE_LIMITS.maxPerOwner),
+  maxPerSource: limit(DEFAULT_VALUE_LIMITS.maxPerSource),
+}
+
+export type CheckedDhtOptions = CheckedTable<typeof TABLE>
+
+/** Throws `INVALID_ARGUMENT` for an unknown option or a value out of range. */
+export function checkDhtOptions(options: DhtOptions): CheckedDhtOptions {
+  return checkOptions(options, TABLE, 'dht options')
+}
+
+function interval(byDefault: number) {
+  return integer({ min: 1, max: 7 * 24 * 60 * MINUTE_MS, default: byDefault })
+}
+
+function limit(byDefault: number) {
+  return integer({ min: 0, max: 10_000_000, default: byDefault })
+}

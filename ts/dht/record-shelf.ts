@@ -1,0 +1,229 @@
+import { compareBytes, toHex } from '../base/bytes.ts'
+import { CborReader, CborWriter } from '../base/codec.ts'
+import type { Env } from '../base/env.ts'
+import { keyOfNode, nodeIdFromBytes, type Key, type NodeId } from '../base/identity.ts'
+import {
+  MAX_RECORD_BYTES,
+  MAX_SKEW_MS,
+  PUBLIC_KEY_BYTES,
+  RECORD_KINDS,
+  decodeRecord,
+  encodeRecord,
+  keyOfRecord,
+  type RecordKind,
+  type SignedRecord,
+} from '../base/record.ts'
+import type { Change, Row, Store } from '../storage/store.ts'
+import type { PublicKeys } from './public-keys.ts'
+import type { Entry, ValueLimits } from './values.ts'
+import { Values } from './values.ts'
+import type { Verifier } from './verifier.ts'
+import type { PutOutcome } from './wire.ts'
+
+/** First byte of a row's key: records kept for others, apart from those that this node published. */
+const STORED = 0
+const PAGE = 200
+
+/** A record that is offered for keeping. */
+export interface Offer {
+  readonly record: SignedRecord
+  /** Its owner's, when it came along. */
+  readonly publicKey: Uint8Array | undefined
+  /** The peer that brought it. */
+  readonly source: NodeId
+}
+
+/** The records that this node keeps, on disk, each with what a later reader needs to verify it. */
+export class RecordShelf {
+  readonly #env: Env
+  readonly #store: Store
+  readonly #verifier: Verifier
+  readonly #publicKeys: PublicKeys
+  readonly #values: Values
+  /** Writes under way by place. Bounded by the requests being served. */
+  readonly #writing = new Map<string, Promise<void>>()
+
+  constructor(
+    deps: {
+      readonly env: Env
+      readonly store: Store
+      readonly verifier: Verifier
+      readonly publicKeys: PublicKeys
+    },
+    limits: Partial<ValueLimits>,
+  ) {
+    this.#env = deps.env
+    this.#store = deps.store
+    this.#verifier = deps.verifier
+    this.#publicKeys = deps.publicKeys
+    this.#values = new Values(limits)
+  }
+
+  get size(): number {
+    return this.#values.size
+  }
+
+  /** Reads all rows; one that is no longer good is deleted. Call it once, before anything else. */
+  async load(): Promise<void> {
+    let from: Uint8Array = Uint8Array.of(STORED)
+    for (;;) {
+      const rows = (await this.#store.scan('records', { from, limit: PAGE })).filter(
+        ({ key }) => key[0] === STORED,
+      )
+      const entries = await Promise.all(rows.map((row) => this.#readmit(row)))
+      const bad: Change[] = rows
+        .filter((_, at) => entries[at] === undefined)
+        .map(({ key }) => ({ table: 'records', key, value: undefined }))
+      for (const entry of entries) if (entry !== undefined) this.#values.set(entry)
+      if (bad.length > 0) {
+        this.#env.log.warn('records that are no longer valid were removed', { count: bad.length })
+        await this.#store.write(bad)
+      }
+      const last = rows.at(-1)
+      if (last === undefined || rows.length < PAGE) return
+      from = Uint8Array.from([...last.key, 0])
+    }
+  }
+
+  /**
+   * Verifies, decides and keeps; `stored` is answered after the record is on disk. Throws
+   * `RECORD_INVALID`, and the codes of `Store.write`.
+   */
+  async accept({ record, publicKey, source }: Offer): Promise<PutOutcome> {
+    const { owner } = record.body
+    const ownersKey = publicKey ?? (await this.#publicKeys.get(owner))
+    if (ownersKey === undefined) return { kind: 'keyWanted' }
+    this.#verifier.check(record, { publicKey: ownersKey, nowUnixMs: this.#env.clock.unixMs() })
+    const entry = this.#entryOf({ record, source })
+    const verdict = this.#values.judge(entry)
+    if (verdict.kind === 'full') return { kind: 'full' }
+    if (verdict.kind === 'equivocation') {
+      const { kind, sequence } = record.body
+      this.#env.log.warn('an owner signed two records of one sequence', { owner, kind, sequence })
+    }
+    const isKept = verdict.kind === 'keep' || (verdict.kind === 'equivocation' && verdict.keep)
+    if (isKept) {
+      await this.#keep(entry, { record, publicKey: ownersKey })
+      return { kind: 'stored' }
+    }
+    // The winner may still be on its way to the disk, and may fail there.
+    await this.#writing.get(placeName(entry))
+    const current = await this.get(entry)
+    if (verdict.kind === 'same') return { kind: 'stored' }
+    return current === undefined ? { kind: 'full' } : { kind: 'stale', current }
+  }
+
+  /** The record on a key, unless it has expired. */
+  async get(place: { readonly kind: RecordKind; readonly key: Key }): Promise<SignedRecord | undefined> {
+    if (this.#values.get(place) === undefined) return undefined
+    const row = await this.#store.get('records', rowKey(place))
+    return row === undefined ? undefined : decodeRow(row.value)?.record
+  }
+
+  /** An expired row was deleted; the public key of an owner without records goes with it. */
+  async forget(row: Row): Promise<void> {
+    const stored = row.key[0] === STORED ? decodeRow(row.value) : undefined
+    if (stored === undefined) return
+    const entry = this.#entryOf(stored)
+    const current = this.#values.get(entry)
+    // Another record may have come in its place meanwhile.
+    if (current === undefined || compareBytes(current.bodyHash, entry.bodyHash) !== 0) return
+    this.#values.delete(entry)
+    if (this.#values.hasOwner(entry.owner)) return
+    await this.#store.write([{ table: 'publicKeys', key: keyOfNode(entry.owner), value: undefined }])
+  }
+
+  async #keep(
+    entry: Entry,
+    { record, publicKey }: { readonly record: SignedRecord; readonly publicKey: Uint8Array },
+  ): Promise<void> {
+    const name = placeName(entry)
+    const previous = this.#values.get(entry)
+    // Decided before the first await: a second put of this key is judged against this one.
+    this.#values.set(entry)
+    const kept = this.#values.get(entry)
+    const earlier = this.#writing.get(name) ?? Promise.resolve()
+    const write = earlier
+      .catch(() => undefined)
+      .then(() => this.#store.write(this.#changesOf({ entry, record, publicKey })))
+    this.#writing.set(name, write)
+    try {
+      await write
+      this.#publicKeys.remember(entry.owner, publicKey)
+    } catch (error) {
+      // Nothing newer was decided since: what is on disk counts again.
+      if (this.#values.get(entry) === kept) {
+        this.#values.delete(entry)
+        if (previous !== undefined) this.#values.set(previous)
+      }
+      throw error
+    } finally {
+      if (this.#writing.get(name) === write) this.#writing.delete(name)
+    }
+  }
+
+  #changesOf({
+    entry,
+    record,
+    publicKey,
+  }: {
+    readonly entry: Entry
+    readonly record: SignedRecord
+    readonly publicKey: Uint8Array
+  }): Change[] {
+    const value = new CborWriter()
+      .array(3)
+      .bytes(encodeRecord(record))
+      .bytes(keyOfNode(entry.source))
+      .extensions()
+      .finish()
+    const expiresUnixMs = entry.expiresUnixMs + MAX_SKEW_MS
+    return [
+      { table: 'records', key: rowKey(entry), value, expiresUnixMs },
+      { table: 'publicKeys', key: keyOfNode(entry.owner), value: publicKey },
+    ]
+  }
+
+  async #readmit(row: Row): Promise<Entry | undefined> {
+    const stored = decodeRow(row.value)
+    if (stored === undefined) return undefined
+    try {
+      const publicKey = await this.#publicKeys.get(stored.record.body.owner)
+      if (publicKey?.byteLength !== PUBLIC_KEY_BYTES) return undefined
+      this.#verifier.check(stored.record, { publicKey, nowUnixMs: this.#env.clock.unixMs() })
+      const entry = this.#entryOf(stored)
+      return toHex(rowKey(entry)) === toHex(row.key) ? entry : undefined
+    } catch {
+      return undefined
+    }
+  }
+
+  #entryOf({ record, source }: { readonly record: SignedRecord; readonly source: NodeId }): Entry {
+    const { kind, owner, sequence, expiresUnixMs } = record.body
+    const key = keyOfRecord(this.#env.crypto, record.body)
+    const bodyHash = this.#env.crypto.hash(record.bodyBytes)
+    return { kind, key, owner, source, sequence, bodyHash, expiresUnixMs }
+  }
+}
+
+function rowKey(place: { readonly kind: RecordKind; readonly key: Key }): Uint8Array {
+  return Uint8Array.from([STORED, RECORD_KINDS[place.kind], ...place.key])
+}
+
+function placeName(place: { readonly kind: RecordKind; readonly key: Key }): string {
+  return `${place.kind} ${toHex(place.key)}`
+}
+
+function decodeRow(value: Uint8Array): { record: SignedRecord; source: NodeId } | undefined {
+  try {
+    const reader = new CborReader(value, { maxBytes: MAX_RECORD_BYTES + 64, what: 'stored record' })
+    reader.array(3)
+    const record = decodeRecord(reader.bytesUpTo(MAX_RECORD_BYTES))
+    const source = nodeIdFromBytes(reader.bytes(32))
+    reader.extensions()
+    reader.end()
+    return { record, source }
+  } catch {
+    return undefined
+  }
+}
