@@ -8,7 +8,8 @@ import { spread } from './stats.mjs'
  * fails in a figure stays in the result with its reason.
  *
  * group: { name, contestants: [{ id, name, kind: 'ours' | 'native' | 'peer', start() }], figures }
- * figure: { what, unit, better: 'higher' | 'lower', command, by: [id], of(measurement), cpu?, goals }
+ * figure: { what, unit, better: 'higher' | 'lower', command, ops?: { id: op }, by: [id], of(measurement),
+ *           cpu?: { unit, of }, goals, note? }
  */
 export async function* runGroup(group, { seconds, rounds, onProgress }) {
   const running = new Map()
@@ -58,7 +59,9 @@ async function play(figure, contestants, { seconds, rounds, onProgress }) {
       if (contestant.notRun !== undefined) continue
       onProgress(`${figure.what}: ${contestant.name}, round ${round} of ${rounds}`)
       try {
-        const measurement = await contestant.session.measure({ ...figure.command, seconds: roundSeconds })
+        const op = figure.ops?.[contestant.id] ?? figure.command.op
+        const command = { ...figure.command, op, seconds: roundSeconds }
+        const measurement = await contestant.session.measure(command)
         if (!(measurement.count > 0)) throw new Error('it finished nothing in the time of a round')
         if (round > 0) contestant.measurements.push(measurement)
       } catch (error) {

@@ -11,7 +11,7 @@ function cellsOf(result) {
   return [
     [result.what, `[${result.unit}]`],
     of('ours').flatMap(figuresOf),
-    of('native').flatMap(figuresOf),
+    of('native').flatMap((native) => named(native)),
     of('peer').flatMap((peer) => named(peer, result.ratios[peer.id])),
     [ratio === undefined ? '–' : formatNumber(ratio)],
     result.goals.map((goal) => goal.text),
@@ -30,7 +30,9 @@ function figuresOf(contestant) {
   ]
 }
 
+/** `quinn: 3.2 (3.1–3.4), we 0.98 ×`; the plain native program needs no name. */
 function named(peer, ratio) {
+  if (peer.name === 'native') return figuresOf(peer)
   const [first, ...rest] = figuresOf(peer)
   const compared = ratio === undefined ? '' : `, we ${formatNumber(ratio)} ×`
   return [`${peer.name}: ${first}${compared}`, ...rest.map((line) => `  ${line}`)]

@@ -108,6 +108,7 @@ function asking(node, address) {
         return measured
       },
       connect: async ({ seconds, inFlight }) => {
+        if (inFlight > 1) throw new Error('it joins parallel dials of one node into one connection')
         const body = pattern(64)
         return repeatTogether({ seconds, inFlight }, async () => {
           const connection = await dial()
