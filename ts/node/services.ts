@@ -1,12 +1,11 @@
 import { systemClock } from '../base/clock.ts'
 import type { Env } from '../base/env.ts'
-import { EspalierError, toEspalierError } from '../base/error.ts'
-import { keyOfNode } from '../base/identity.ts'
+import { toEspalierError, type EspalierError } from '../base/error.ts'
 import { systemRng } from '../base/rng.ts'
 import { Dht } from '../dht/dht.ts'
 import { nodeCrypto } from '../native/crypto.ts'
 import { Identity } from '../native/key-file.ts'
-import type { Address } from '../net/address.ts'
+import type { Address, PeerAddress } from '../net/address.ts'
 import { localAddresses } from '../net/local-addresses.ts'
 import { QuicTransport } from '../net/quic.ts'
 import { Rpc } from '../net/rpc.ts'
@@ -74,10 +73,7 @@ async function open(options: CheckedOptions, signal: AbortSignal, closers: Close
     eligible: () => dht.eligible(),
     publish: (pointer, call) => dht.publishPointer(pointer, call),
     find: (query, call) => dht.findPointer(query, call),
-    locate: async (id, call) => {
-      const found = await dht.findClosest(keyOfNode(id), call)
-      return found.find((peer) => peer.id === id)?.addresses ?? []
-    },
+    locate: (id, call) => dht.locate(id, call),
   })
 
   signal.throwIfAborted()
@@ -117,28 +113,21 @@ async function openStorage(options: CheckedOptions, signal: AbortSignal, closers
   return { identity, store, shards }
 }
 
-/**
- * Joins through the entries that were given. That none of them answers matters only to a node that
- * knows no other: one that came back with its table joins through that.
- */
+/** Joins through the entries that were given; one name that does not resolve is no reason to give up. */
 async function join(
   { dht, options }: { readonly dht: Dht; readonly options: CheckedOptions },
   signal: AbortSignal,
 ): Promise<void> {
   if (options.bootstrap.length === 0) return
-  try {
-    const peers = await Promise.all(options.bootstrap.map(resolveBootstrap))
-    await dht.bootstrap(peers, { signal })
-  } catch (error) {
-    signal.throwIfAborted()
-    const failure = toEspalierError(error, 'PEER_UNREACHABLE', 'joining failed')
-    if (failure.code === 'INVALID_ARGUMENT') throw failure
-    if (dht.peers().length === 0) {
-      throw new EspalierError('PEER_UNREACHABLE', `no bootstrap node answered: ${failure.message}`, {
-        cause: failure,
-        details: failure.details,
-      })
-    }
-    options.log.warn('no bootstrap node answered; the saved table is used', { code: failure.code })
+  const outcomes = await Promise.allSettled(options.bootstrap.map(resolveBootstrap))
+  signal.throwIfAborted()
+  const peers: PeerAddress[] = []
+  const failures: EspalierError[] = []
+  for (const outcome of outcomes) {
+    if (outcome.status === 'fulfilled') peers.push(outcome.value)
+    else failures.push(toEspalierError(outcome.reason, 'INVALID_ARGUMENT', 'a bootstrap entry'))
   }
+  for (const { code, message } of failures) options.log.warn(message, { code })
+  if (peers.length === 0 && failures[0] !== undefined) throw failures[0]
+  await dht.bootstrap(peers, { signal })
 }
