@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use crate::failure::Failure;
 use crate::queue::Queue;
 use crate::table::Table;
+use crate::transport_events::{Endpoints, Events};
 
 /// The tables and the queue of one JavaScript thread. Jobs on other threads hold it while they work.
 pub(crate) struct Environment {
@@ -20,6 +21,8 @@ pub(crate) struct Environment {
     pub(crate) hashers: Table<Mutex<Hasher>>,
     pub(crate) locks: Table<File>,
     pub(crate) queue: Queue,
+    pub(crate) endpoints: Endpoints,
+    pub(crate) events: Events,
 }
 
 impl Environment {
@@ -30,12 +33,16 @@ impl Environment {
             hashers: Table::new("the hasher"),
             locks: Table::new("the lock"),
             queue: Queue::new(),
+            endpoints: Endpoints::default(),
+            events: Events::default(),
         }
     }
 
     /// Frees everything, so that secrets are wiped and locks given back although a job still holds `self`.
     fn close(&self) {
         self.queue.close();
+        self.endpoints.close_all();
+        self.events.clear();
         self.signing_keys.clear();
         self.decapsulation_keys.clear();
         self.hashers.clear();

@@ -20,6 +20,8 @@ mod seal;
 mod segment;
 mod sign;
 mod table;
+mod transport;
+mod transport_events;
 mod verified;
 
 use napi_derive::napi;

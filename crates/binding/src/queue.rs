@@ -71,13 +71,48 @@ impl Queue {
         state.records.push_back([KIND_JOB, job, length, status]);
         state.payloads.insert(job, payload);
         drop(state);
-        if self.pending.swap(true, Ordering::AcqRel) {
-            return;
+        if !self.pending.swap(true, Ordering::AcqRel) {
+            self.wake();
         }
+    }
+
+    fn wake(&self) {
         if let Some(wake) = &*self.wake.lock() {
             // Refused only while the environment ends, when nobody waits for an answer any more.
             let _ = wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
         }
+    }
+
+    /// Before looking at what waits: what comes later wakes again, and none is forgotten.
+    pub(crate) fn rearm(&self) {
+        self.pending.store(false, Ordering::Release);
+    }
+}
+
+/// Wakes the JavaScript thread once the network thread, which calls this, has dealt with everything that is
+/// ready in this turn: all of that shares one wake-up.
+pub(crate) fn wake_soon(environment: &Arc<Environment>) {
+    if environment.queue.pending.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    let alarm = Alarm(environment.clone());
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => {
+            runtime.spawn(async move {
+                tokio::task::yield_now().await;
+                drop(alarm);
+            });
+        }
+        Err(_) => drop(alarm),
+    }
+}
+
+/// Wakes when it is dropped, also with a runtime that ends.
+struct Alarm(Arc<Environment>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        self.0.queue.wake();
     }
 }
 
@@ -118,8 +153,7 @@ pub fn queue_hold(env: napi::Env, held: bool) -> napi::Result<()> {
 pub fn queue_drain(mut records: Uint8ArraySlice<'_>) -> napi::Result<u32> {
     let environment = environment::current()?;
     let queue = &environment.queue;
-    // Before looking: a completion that comes later wakes again, and none is forgotten.
-    queue.pending.store(false, Ordering::Release);
+    queue.rearm();
     let mut state = queue.state.lock();
     let drained = bytes::fill(&mut records, &[], |records| {
         let mut count = 0;
