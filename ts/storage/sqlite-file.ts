@@ -1,12 +1,15 @@
+import { statSync } from 'node:fs'
 import Sqlite, { type Database } from 'better-sqlite3'
 import { EspalierError } from '../base/error.ts'
 import { APPLICATION_ID, migrate, MIGRATIONS, schemaVersion } from './migrations.ts'
 import { storageError } from './sqlite-error.ts'
 
 /** How long an open waits for a process that is just ending. */
-const BUSY_TIMEOUT_MS = 2_000
+const BUSY_TIMEOUT_MS = 1_000
 /** The write-ahead log is cut back to this after a checkpoint; a burst must not keep the disk. */
 const JOURNAL_LIMIT_BYTES = 4 * 1024 * 1024
+/** The smallest page there is. SQLite takes a shorter file for an empty database and writes over it. */
+const MIN_FILE_BYTES = 512
 /** `PRAGMA synchronous` as a number. */
 const FULL = 2
 
@@ -19,6 +22,7 @@ const FULL = 2
 export function openSqliteFile(path: string): Database {
   let database: Database | undefined
   try {
+    refuseFragment(path)
     database = new Sqlite(path, { timeout: BUSY_TIMEOUT_MS })
     // One owner for as long as it is open: a second process can't write behind the checks, and no -shm file is needed.
     database.pragma('locking_mode = EXCLUSIVE')
@@ -31,6 +35,13 @@ export function openSqliteFile(path: string): Database {
   } catch (thrown) {
     database?.close()
     throw storageError(thrown, 'the database cannot be opened')
+  }
+}
+
+function refuseFragment(path: string): void {
+  const sizeBytes = statSync(path, { throwIfNoEntry: false })?.size ?? 0
+  if (sizeBytes > 0 && sizeBytes < MIN_FILE_BYTES) {
+    throw new EspalierError('STORAGE_CORRUPT', `a file of ${sizeBytes} bytes is no database`)
   }
 }
 
