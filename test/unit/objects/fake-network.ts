@@ -173,6 +173,8 @@ const WINDOW_BYTES = 131_072
 /** One end of a stream in memory. A write waits while the other end has a window of bytes unread. */
 class FakeStream implements ByteStream {
   readonly peer: NodeId
+  /** What this end gave as its reason. */
+  resetCode: number | undefined
   #other: FakeStream | undefined
   readonly #inbox: Uint8Array[] = []
   #inboxBytes = 0
@@ -228,7 +230,8 @@ class FakeStream implements ByteStream {
     return count
   }
 
-  reset(): void {
+  reset(code: number): void {
+    this.resetCode = code
     const error = new EspalierError('STREAM_RESET', 'reset')
     this.#fail(error)
     this.#peer().#fail(error)

@@ -251,7 +251,7 @@ describe('reading as a stream', () => {
     const parts: Buffer[] = []
 
     await pipeline(await client.objects.get(ref), async (chunks) => {
-      for await (const chunk of chunks as AsyncIterable<Uint8Array>) parts.push(Buffer.from(chunk))
+      for await (const chunk of chunks) parts.push(Buffer.from(chunk))
     })
 
     expect(Buffer.compare(Buffer.concat(parts), data)).toBe(0)
