@@ -5,7 +5,7 @@ import { nativePair, nodePair } from '../lib/contestants.mjs'
 const REQUEST_BYTES = 64
 const IN_FLIGHT = 32
 
-const contestants = [
+const sides = [
   { id: 'espalier', name: 'Espalier', kind: 'ours', start: nodePair('ours/transport.mjs') },
   { id: 'quinn', name: 'quinn', kind: 'native', start: nativePair },
   { id: 'hyperdht', name: 'hyperdht', kind: 'peer', start: nodePair('peers/hyperdht.mjs') },
@@ -15,7 +15,9 @@ const contestants = [
     start: nodePair('peers/libp2p.mjs', { newer: true }),
   },
 ]
-const by = contestants.map(({ id }) => id)
+// Memory is measured in processes that did nothing else: freed memory would hide what a connection takes.
+const fresh = sides.map((side) => ({ ...side, id: `${side.id}, fresh` }))
+const by = sides.map(({ id }) => id)
 
 const perSecond = ({ count, seconds }) => count / seconds
 const bothEnds = ({ cpuSeconds, serverCpuSeconds }) => cpuSeconds + serverCpuSeconds
@@ -23,7 +25,7 @@ const cpuMicros = { unit: 'µs', of: (measurement) => (bothEnds(measurement) / m
 
 export default {
   name: 'transport',
-  contestants,
+  contestants: [...sides, ...fresh],
   figures: [
     {
       ...{ what: 'one stream', unit: 'Gbit/s', better: 'higher', by },
@@ -66,6 +68,14 @@ export default {
       cpu: cpuMicros,
       goals: [{ atLeast: 800 }],
       note: 'Espalier keeps one connection for each pair of nodes, so its client is 32 nodes in one process',
+    },
+    {
+      ...{ what: 'memory of an idle connection', unit: 'KiB', better: 'lower' },
+      by: fresh.map(({ id }) => id),
+      command: { op: 'hold', connections: 100 },
+      of: ({ count, serverGrowthBytes }) => serverGrowthBytes / count / 1024,
+      goals: [{ atMost: 64 }],
+      note: 'growth of the accepting process by 100 connections that were used once and are kept, in every round',
     },
   ],
 }

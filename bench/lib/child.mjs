@@ -2,7 +2,11 @@
 // answer a line on standard output, exactly as the plain native program in bench/native does it.
 import { performance } from 'node:perf_hooks'
 import { createInterface } from 'node:readline'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 
+/** A contestant that does not end by itself is left behind. */
+const END_TIMEOUT_MS = 8000
 /** Share of the measured time that runs before it, so that the compiler of JavaScript has done its work. */
 const WARM_UP_RATIO = 0.15
 
@@ -23,12 +27,13 @@ export async function serve(load) {
   for await (const line of createInterface({ input: process.stdin })) {
     say(await answer(contestant.operations, JSON.parse(line)))
   }
-  await Promise.race([contestant.end?.(), later(1000)])
+  await Promise.race([contestant.end?.(), later(END_TIMEOUT_MS)])
   process.exit(0)
 }
 
 async function answer(operations, command) {
   if (command.op === 'cpu') return { cpuSeconds: cpuSeconds() }
+  if (command.op === 'memory' && operations.memory === undefined) return { rssBytes: residentBytes() }
   const operation = Object.hasOwn(operations, command.op) ? operations[command.op] : undefined
   if (operation === undefined) return { error: `it has no ${command.op}` }
   try {
@@ -106,6 +111,25 @@ export function cpuSeconds() {
   const { user, system } = process.cpuUsage()
   return (user + system) / 1e6
 }
+
+/** Memory in use: garbage is collected first, so that only what is kept counts. */
+function residentBytes() {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc')
+  collect()
+  collect()
+  return process.memoryUsage().rss
+}
+
+/** Opens `connections` one after the other by `dial`, which uses each once, and keeps them open. */
+export async function hold({ connections }, dial) {
+  const startedAtMs = performance.now()
+  for (let index = 0; index < connections; index += 1) held.push(await dial(held.length))
+  return { count: connections, seconds: (performance.now() - startedAtMs) / 1000, cpuSeconds: 0 }
+}
+
+/** Connections that stay open until this process ends. Bounded by the commands of one run. */
+const held = []
 
 /** Adds one to a little-endian counter at the start of `bytes`: every round gets another message. */
 export function countUp(bytes) {

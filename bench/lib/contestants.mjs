@@ -50,10 +50,15 @@ async function pair(startServer, startClient) {
       return server.alive && client.alive
     },
     async measure(command) {
-      const before = await server.ask({ op: 'cpu' })
+      const watch = command.op === 'hold' ? 'memory' : 'cpu'
+      const before = await server.ask({ op: watch })
       const measurement = await client.ask(command)
-      const after = await server.ask({ op: 'cpu' })
-      return { ...measurement, serverCpuSeconds: after.cpuSeconds - before.cpuSeconds }
+      const after = await server.ask({ op: watch })
+      return {
+        ...measurement,
+        serverCpuSeconds: after.cpuSeconds - before.cpuSeconds,
+        serverGrowthBytes: after.rssBytes - before.rssBytes,
+      }
     },
     async close() {
       await client.close()

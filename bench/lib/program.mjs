@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline'
 
 const START_TIMEOUT_MS = 120_000
 const ANSWER_TIMEOUT_MS = 180_000
-const END_TIMEOUT_MS = 5000
+const END_TIMEOUT_MS = 10_000
 
 export class Program {
   #child
@@ -54,7 +54,7 @@ export class Program {
     return this.#read(ANSWER_TIMEOUT_MS + 3000 * (command.seconds ?? 0))
   }
 
-  /** Ends the program by ending its standard input; by force after five seconds. */
+  /** Ends the program by ending its standard input; by force after ten seconds. */
   async close() {
     if (this.#ended !== undefined) return
     const gone = new Promise((resolve) => this.#child.once('close', resolve))

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { check, pattern, pour, repeatTogether, serve } from '../lib/child.mjs'
+import { check, hold, pattern, pour, repeatTogether, serve } from '../lib/child.mjs'
 
 const ECHO = 0xff01
 const SINK = 0xff02
@@ -35,7 +35,7 @@ async function answering(open) {
   })
   return {
     greeting: { id: transport.localId, addresses },
-    operations: { memory: () => ({ rssBytes: process.memoryUsage().rss }) },
+    operations: {},
     end: () => transport.close(),
   }
 }
@@ -96,6 +96,12 @@ function asking(open, peer) {
         await hangUp(connection)
         return measured
       },
+      hold: (command) =>
+        hold(command, async (index) => {
+          const connection = await dial(index)
+          await connection.request(ECHO, pattern(64))
+          return connection
+        }),
       connect: async ({ seconds, inFlight }) => {
         // Identities and sockets are made before the clock runs.
         for (let index = 0; index < inFlight; index += 1) await hangUp(await dial(index))

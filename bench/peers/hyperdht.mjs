@@ -1,6 +1,6 @@
 // hyperdht (UDX and Noise): one side of two processes. It has one stream per connection, so requests travel
 // on a kept stream, and answers come back in their order.
-import { check, pattern, pour, repeatTogether, serve } from '../lib/child.mjs'
+import { check, hold, pattern, pour, repeatTogether, serve } from '../lib/child.mjs'
 
 const CHUNK_BYTES = 64 << 10
 const TESTNET_NODES = 3
@@ -55,6 +55,13 @@ async function asking(DHT, { publicKey, bootstrap }) {
     socket.on('error', () => undefined)
     return socket
   }
+  const dialAndAsk = async () => {
+    const socket = await dial()
+    const answered = once(socket, 'data')
+    socket.write(Buffer.from(pattern(64)))
+    check((await answered).length === 64, 'the echo')
+    return socket
+  }
   const hangUp = (socket) => {
     const closed = new Promise((resolve) => socket.once('close', resolve))
     socket.destroy()
@@ -90,16 +97,9 @@ async function asking(DHT, { publicKey, bootstrap }) {
         await hangUp(socket)
         return measured
       },
-      connect: async ({ seconds, inFlight }) => {
-        const body = Buffer.from(pattern(64))
-        return repeatTogether({ seconds, inFlight }, async () => {
-          const socket = await dial()
-          const answered = once(socket, 'data')
-          socket.write(body)
-          check((await answered).length === 64, 'the echo')
-          await hangUp(socket)
-        })
-      },
+      hold: (command) => hold(command, dialAndAsk),
+      connect: ({ seconds, inFlight }) =>
+        repeatTogether({ seconds, inFlight }, async () => hangUp(await dialAndAsk())),
     },
     end: () => node.destroy({ force: true }),
   }

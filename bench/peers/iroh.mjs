@@ -1,6 +1,6 @@
 // iroh's JavaScript binding: one side of two processes. Its bytes are arrays of numbers.
 import { createRequire } from 'node:module'
-import { check, pattern, pour, repeatTogether, serve } from '../lib/child.mjs'
+import { check, hold, pattern, pour, repeatTogether, serve } from '../lib/child.mjs'
 
 const ALPN = [...Buffer.from('bench/1')]
 const CHUNK_BYTES = 64 << 10
@@ -67,6 +67,11 @@ function asking(iroh, endpoint, { id, addresses }) {
     await send.finish()
     check((await recv.readToEnd(MAX_BYTES)).length === body.length - 1, 'the echo')
   }
+  const dialAndAsk = async () => {
+    const connection = await dial()
+    await request(connection, [ECHO, ...pattern(64)])
+    return connection
+  }
   return {
     operations: {
       stream: async ({ seconds }) => {
@@ -91,14 +96,9 @@ function asking(iroh, endpoint, { id, addresses }) {
         hangUp(connection)
         return measured
       },
-      connect: async ({ seconds, inFlight }) => {
-        const body = [ECHO, ...pattern(64)]
-        return repeatTogether({ seconds, inFlight }, async () => {
-          const connection = await dial()
-          await request(connection, body)
-          hangUp(connection)
-        })
-      },
+      hold: (command) => hold(command, dialAndAsk),
+      connect: ({ seconds, inFlight }) =>
+        repeatTogether({ seconds, inFlight }, async () => hangUp(await dialAndAsk())),
     },
     end: () => endpoint.close(),
   }

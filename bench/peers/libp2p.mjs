@@ -1,5 +1,5 @@
 // libp2p over its QUIC transport: one side of two processes, run by Node 24 (it needs 22).
-import { check, pattern, pour, repeatTogether, serve } from '../lib/child.mjs'
+import { check, hold, pattern, pour, repeatTogether, serve } from '../lib/child.mjs'
 
 const ECHO = '/bench/echo/1'
 const SINK = '/bench/sink/1'
@@ -84,6 +84,11 @@ function asking(node, address) {
     const [answer] = await Promise.all([readAll(stream), stream.close()])
     check(answer.length === body.length, 'the echo')
   }
+  const dialAndAsk = async () => {
+    const connection = await dial()
+    await request(connection, pattern(64))
+    return connection
+  }
   return {
     operations: {
       stream: async ({ seconds }) => {
@@ -109,13 +114,9 @@ function asking(node, address) {
       },
       connect: async ({ seconds, inFlight }) => {
         if (inFlight > 1) throw new Error('it joins parallel dials of one node into one connection')
-        const body = pattern(64)
-        return repeatTogether({ seconds, inFlight }, async () => {
-          const connection = await dial()
-          await request(connection, body)
-          await connection.close()
-        })
+        return repeatTogether({ seconds, inFlight }, async () => (await dialAndAsk()).close())
       },
+      hold: (command) => hold(command, dialAndAsk),
     },
     end: () => node.stop(),
   }

@@ -1,6 +1,7 @@
 //! Plain quinn that asks.
 
 use std::{
+    cell::RefCell,
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -20,6 +21,8 @@ struct Client {
     endpoint: quinn::Endpoint,
     config: quinn::ClientConfig,
     server: SocketAddr,
+    /// Connections that stay open and idle until this program ends.
+    held: RefCell<Vec<quinn::Connection>>,
 }
 
 pub fn run(seed: &[u8; 32], server: &str) -> Result<(), Failure> {
@@ -36,6 +39,7 @@ pub fn run(seed: &[u8; 32], server: &str) -> Result<(), Failure> {
         endpoint,
         config,
         server,
+        held: RefCell::default(),
     };
     serve(|command| {
         let time = command.duration()?;
@@ -47,6 +51,7 @@ pub fn run(seed: &[u8; 32], server: &str) -> Result<(), Failure> {
                         .requests(time, command.number("inFlight")?, command.number("bodyBytes")?)
                         .await
                 }
+                "hold" => client.hold(command.number("connections")?).await,
                 "connect" => client.connects(time, command.number("inFlight")?).await,
                 other => Err(format!("no operation {other:?}").into()),
             }
@@ -138,11 +143,25 @@ impl Client {
             took_micros.extend(each?);
         }
         let (elapsed, cpu) = (started.elapsed(), cpu_seconds() - cpu);
-        self.endpoint.wait_idle().await;
+        if self.held.borrow().is_empty() {
+            self.endpoint.wait_idle().await;
+        }
         Ok(with_percentiles(
             measured(took_micros.len() as u64, elapsed, cpu),
             took_micros,
         ))
+    }
+
+    /// Opens connections, uses each once and keeps them.
+    async fn hold(&self, count: usize) -> Result<Value, Failure> {
+        let body = Bytes::from(vec![ECHO; 65]);
+        let (started, cpu) = (Instant::now(), cpu_seconds());
+        for _ in 0..count {
+            let connection = self.dial().await?;
+            request(&connection, &body).await?;
+            self.held.borrow_mut().push(connection);
+        }
+        Ok(measured(count as u64, started.elapsed(), cpu_seconds() - cpu))
     }
 }
 

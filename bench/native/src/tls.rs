@@ -98,7 +98,9 @@ fn transport() -> Arc<TransportConfig> {
         .receive_window(VarInt::from_u32(64 << 20))
         .send_window(64 << 20)
         .ack_frequency_config(Some(acks))
-        .initial_rtt(Duration::from_millis(100));
+        .initial_rtt(Duration::from_millis(100))
+        // Idle connections are measured too, and would end after 30 seconds.
+        .keep_alive_interval(Some(Duration::from_secs(10)));
     Arc::new(config)
 }
 
