@@ -21,6 +21,7 @@ const figure = (op, layout, goals) => ({
   command: { op, ...layout, shardBytes: SHARD_BYTES },
   by: ['espalier', 'native', 'wasm', 'ronomon'],
   of: ({ count, seconds }) => (count * layout.dataShards * SHARD_BYTES) / seconds / 1e9,
+  cpu: { unit: 'µs', of: ({ count, cpuSeconds }) => (cpuSeconds / count) * 1e6 },
   goals: [{ versus: 'native', ratioAtLeast: 0.95 }, ...goals],
 })
 

@@ -78,23 +78,27 @@ function conclude(group, figure, contestants) {
     const cpu = figure.cpu === undefined ? undefined : measurements.map((each) => figure.cpu.of(each))
     return {
       ...{ id, name, kind, values, ...spread(values) },
-      ...(cpu === undefined ? {} : { cpu: { unit: figure.cpu.unit, ...spread(cpu) } }),
+      ...(cpu === undefined ? {} : { cpu: { unit: figure.cpu.unit, values: cpu, ...spread(cpu) } }),
       ...percentilesOf(measurements),
     }
   })
   const ours = results.find((result) => result.kind === 'ours')
-  const ratios = Object.fromEntries(
-    results
-      .filter((result) => result !== ours)
-      .map((result) => [result.id, ratioOf({ ours, theirs: result, better: figure.better })])
-      .filter(([, ratio]) => ratio !== undefined),
-  )
+  const ratios = ratiosOf({ ours, results, better: figure.better }, (result) => result.values)
+  const cpuRatios = ratiosOf({ ours, results, better: 'lower' }, (result) => result.cpu?.values)
   const goals = judge(figure.goals ?? [], { results, ratios, figure })
   return {
     ...{ group: group.name, what: figure.what, unit: figure.unit, better: figure.better },
-    ...{ contestants: results, ratios, goals },
+    ...{ contestants: results, ratios, cpuRatios, goals },
     ...(figure.note === undefined ? {} : { note: figure.note }),
   }
+}
+
+/** By contestant, how many times as good ours is. */
+function ratiosOf({ ours, results, better }, valuesOf) {
+  const entries = results
+    .filter((result) => result !== ours)
+    .map((theirs) => [theirs.id, ratioOf({ ours: valuesOf(ours), theirs: valuesOf(theirs), better })])
+  return Object.fromEntries(entries.filter(([, ratio]) => ratio !== undefined))
 }
 
 function percentilesOf(measurements) {

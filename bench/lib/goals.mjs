@@ -9,11 +9,10 @@ import { formatNumber, spread } from './stats.mjs'
  * The median over rounds; `undefined` when one of the two did not run.
  */
 export function ratioOf({ ours, theirs, better }) {
-  if (ours?.values === undefined || theirs.values === undefined) return undefined
-  const rounds = Math.min(ours.values.length, theirs.values.length)
+  if (ours === undefined || theirs === undefined) return undefined
   return spread(
-    Array.from({ length: rounds }, (_, round) => {
-      const quotient = ours.values[round] / theirs.values[round]
+    Array.from({ length: Math.min(ours.length, theirs.length) }, (_, round) => {
+      const quotient = ours[round] / theirs[round]
       return better === 'higher' ? quotient : 1 / quotient
     }),
   ).median

@@ -8,12 +8,16 @@ function cellsOf(result) {
   const of = (kind) => result.contestants.filter((each) => each.kind === kind)
   const native = of('native')[0]
   const ratio = native === undefined ? undefined : result.ratios[native.id]
+  const cpuRatio = native === undefined ? undefined : result.cpuRatios[native.id]
   return [
     [result.what, `[${result.unit}]`],
     of('ours').flatMap(figuresOf),
     of('native').flatMap((native) => named(native)),
     of('peer').flatMap((peer) => named(peer, result.ratios[peer.id])),
-    [ratio === undefined ? '–' : formatNumber(ratio)],
+    [
+      ratio === undefined ? '–' : formatNumber(ratio),
+      ...(cpuRatio === undefined ? [] : [`CPU ${formatNumber(cpuRatio)}`]),
+    ],
     result.goals.map((goal) => goal.text),
     result.goals.map((goal) => goal.verdict),
   ]
@@ -40,7 +44,7 @@ function named(peer, ratio) {
 
 /** A table with lines as wide as they need to be, long ones folded. */
 export function textTable(results) {
-  const limits = [30, 24, 24, 54, 8, 30, 10]
+  const limits = [30, 24, 24, 54, 12, 30, 10]
   const rows = [HEADINGS.map((heading) => [heading]), ...results.map(cellsOf)].map((cells) =>
     cells.map((lines, column) => lines.flatMap((line) => folded(line, limits[column]))),
   )
