@@ -1,3 +1,4 @@
+import { allowManyListeners } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
 import { EspalierError } from '../base/error.ts'
 import type { CallOptions } from '../net/transport.ts'
@@ -36,6 +37,9 @@ export function openScope(
     signal?.removeEventListener('abort', onAbort)
     stopped.removeEventListener('abort', onStop)
   }
+  allowManyListeners(signal)
+  allowManyListeners(stopped)
+  allowManyListeners(controller.signal)
   signal?.addEventListener('abort', onAbort, { once: true })
   stopped.addEventListener('abort', onStop, { once: true })
   if (signal?.aborted === true) onAbort()

@@ -1,6 +1,10 @@
+import { allowManyListeners } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
 import { EspalierError, toEspalierError } from '../base/error.ts'
 import type { CallOptions } from './transport.ts'
+
+/** What the host's timers can hold; a longer one would end at once. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1
 
 /** The time-out and the abort signal of one call, kept over all of its steps. */
 export class Call {
@@ -11,10 +15,11 @@ export class Call {
 
   constructor(clock: Clock, options: CallOptions, defaultTimeoutMs: number) {
     const { signal, timeoutMs = defaultTimeoutMs } = options
-    if (typeof timeoutMs !== 'number' || !(timeoutMs >= 0)) {
-      throw new EspalierError('INVALID_ARGUMENT', 'timeoutMs must be a number from 0')
+    if (typeof timeoutMs !== 'number' || !(timeoutMs >= 0 && timeoutMs <= MAX_TIMEOUT_MS)) {
+      throw new EspalierError('INVALID_ARGUMENT', `timeoutMs must be a number from 0 to ${MAX_TIMEOUT_MS}`)
     }
     if (signal?.aborted === true) throw aborted(signal)
+    allowManyListeners(signal)
     this.signal = signal
     this.#clock = clock
     this.#timeoutMs = timeoutMs

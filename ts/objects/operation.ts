@@ -1,3 +1,4 @@
+import { allowManyListeners } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
 import { EspalierError, toEspalierError } from '../base/error.ts'
 import type { CallOptions } from '../net/transport.ts'
@@ -30,6 +31,7 @@ export class Operation {
       const onStalled = (): void => this.fail(new EspalierError('TIMEOUT', 'nothing moved for too long'))
       this.#watchdog = new Watchdog(clock, { limitMs: options.timeoutMs, onStalled })
     }
+    allowManyListeners(options.signal)
     if (options.signal?.aborted === true) this.#onAbort()
     else options.signal?.addEventListener('abort', this.#onAbort, { once: true })
   }
