@@ -1,6 +1,9 @@
 // RFC 4648 §6, lower case and without padding: safe in file names, DNS labels and URLs.
 const ALPHABET = 'abcdefghijklmnopqrstuvwxyz234567'
-const VALUES = new Map(Array.from(ALPHABET, (character, value) => [character, value]))
+const UNKNOWN = 255
+/** Value of each ASCII character. */
+const VALUES = new Uint8Array(128).fill(UNKNOWN)
+for (let value = 0; value < ALPHABET.length; value += 1) VALUES[ALPHABET.charCodeAt(value)] = value
 
 /** Base32 of `bytes`, lower case, unpadded. */
 export function encodeBase32(bytes: Uint8Array): string {
@@ -26,9 +29,9 @@ export function decodeBase32(text: string): Uint8Array | undefined {
   let buffer = 0
   let bits = 0
   let length = 0
-  for (const character of text) {
-    const value = VALUES.get(character)
-    if (value === undefined) return undefined
+  for (let at = 0; at < text.length; at += 1) {
+    const value = VALUES[text.charCodeAt(at)] ?? UNKNOWN
+    if (value === UNKNOWN) return undefined
     buffer = ((buffer << 5) | value) & 0x1fff
     bits += 5
     if (bits >= 8) {

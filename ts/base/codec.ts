@@ -18,6 +18,9 @@ export const MAX_DEPTH = 16
 
 const START_CAPACITY = 256
 
+/** In a `u` pattern a proper pair is one character of another category. */
+const LONE_SURROGATE = /\p{Surrogate}/u
+
 /** Writes one value after the other into a growing buffer. The order of calls is the encoding. */
 export class CborWriter {
   #buffer = new Uint8Array(START_CAPACITY)
@@ -40,10 +43,10 @@ export class CborWriter {
 
   /** Throws `INVALID_ARGUMENT` for a lone surrogate, which has no UTF-8. */
   text(value: string): this {
-    const encoded = encodeUtf8(value)
-    if (decodeUtf8(encoded) !== value) {
+    if (LONE_SURROGATE.test(value)) {
       throw new EspalierError('INVALID_ARGUMENT', 'text with a lone surrogate cannot be encoded')
     }
+    const encoded = encodeUtf8(value)
     this.#head(TEXT, encoded.byteLength)
     return this.#append(encoded)
   }

@@ -35,6 +35,8 @@ interface Candidate {
 interface Path {
   /** Nearest first. Bounded by {@link MAX_CANDIDATES}. */
   candidates: Candidate[]
+  /** Everyone that this path was told of. Bounded like the look-up's own list. */
+  readonly heard: Set<NodeId>
   inFlight: number
 }
 
@@ -74,7 +76,7 @@ export class Lookup {
     this.#k = k
     this.#alpha = alpha
     this.#requestsLeft = maxRequests
-    this.#paths = Array.from({ length: paths }, () => ({ candidates: [], inFlight: 0 }))
+    this.#paths = Array.from({ length: paths }, () => ({ candidates: [], heard: new Set(), inFlight: 0 }))
     for (const [at, seed] of options.seeds.entries()) {
       const path = this.#paths[at % paths]
       if (path !== undefined) this.#offer(path, seed)
@@ -163,7 +165,9 @@ export class Lookup {
     } else {
       this.#hearAddresses(candidate, addresses)
     }
-    if (!path.candidates.includes(candidate)) this.#insert(path, candidate)
+    if (path.heard.has(peer.id)) return
+    path.heard.add(peer.id)
+    this.#insert(path, candidate)
   }
 
   /** A liar may name a true node at a false address: other addresses get a chance of their own. */

@@ -13,6 +13,8 @@ export class RoutingTable {
   /** When a look-up last went into each bucket's range. */
   readonly #touchedAtMs: number[] = Array.from({ length: KEY_BITS }, () => Number.NEGATIVE_INFINITY)
   #size = 0
+  /** No bucket beyond this one ever had a contact. */
+  #deepest = -1
 
   constructor(
     own: NodeId,
@@ -36,7 +38,10 @@ export class RoutingTable {
   seen(id: NodeId, nowMs: number): Sighting {
     const key = keyOfNode(id)
     const sighting = this.#bucketOf(key)?.seen({ id, key, seenAtMs: nowMs, failures: 0 })
-    if (sighting?.kind === 'added') this.#size += 1
+    if (sighting?.kind === 'added') {
+      this.#size += 1
+      this.#deepest = Math.max(this.#deepest, commonPrefixBits(this.#own, key))
+    }
     return sighting ?? { kind: 'known' }
   }
 
@@ -77,20 +82,23 @@ export class RoutingTable {
     },
   ): Contact[] {
     const found: Contact[] = []
-    const take = (buckets: readonly Bucket[]): void => {
-      const group = buckets.flatMap(({ contacts }) =>
-        options.aliveOnly ? contacts.filter(({ failures }) => failures === 0) : contacts,
-      )
+    const takeBuckets = (first: number, last: number): void => {
+      const group: Contact[] = []
+      for (let at = first; at <= Math.min(last, this.#deepest); at += 1) {
+        for (const contact of this.#buckets[at]?.contacts ?? []) {
+          if (!options.aliveOnly || contact.failures === 0) group.push(contact)
+        }
+      }
       group.sort((x, y) => compareDistance(target, { a: x.key, b: y.key }))
       found.push(...group)
     }
     // With c shared bits between us and the target: bucket c is nearest (it shares more bits with the
     // target than we do), then all deeper ones together, then c − 1, c − 2, … each farther than the last.
     const shared = commonPrefixBits(this.#own, target)
-    take(this.#buckets.slice(shared, shared + 1))
-    if (found.length < options.count) take(this.#buckets.slice(shared + 1))
-    for (let at = shared - 1; at >= 0 && found.length < options.count; at -= 1) {
-      take(this.#buckets.slice(at, at + 1))
+    takeBuckets(shared, shared)
+    if (found.length < options.count) takeBuckets(shared + 1, KEY_BITS - 1)
+    for (let at = Math.min(shared - 1, this.#deepest); at >= 0 && found.length < options.count; at -= 1) {
+      takeBuckets(at, at)
     }
     return found.slice(0, options.count)
   }
