@@ -4,7 +4,7 @@ import { MAX_ADDRESSES } from './limits.ts'
 import { isDialable } from './special-ranges.ts'
 
 const FIRST_BACK_OFF_MS = 1_000
-const MAX_BACK_OFF_MS = 60_000
+const MAX_BACK_OFF_MS = 30_000
 
 interface Entry {
   /** Best first: the last good one, then the latest told. Bounded by MAX_ADDRESSES. */
@@ -62,7 +62,7 @@ export class Peers {
     entry.retryAtMs = 0
   }
 
-  /** No address of the peer answered: it rests for 1 s, doubling with each failure up to 60 s. */
+  /** No address of the peer answered: it rests for 1 s, doubling with each failure up to 30 s. */
   failed(id: NodeId, nowMs: number): void {
     const entry = this.#entries.get(id)
     if (entry === undefined) return

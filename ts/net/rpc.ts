@@ -76,7 +76,8 @@ export class Rpc implements RpcPort {
     if (this.#state === 'running') throw new EspalierError('INVALID_STATE', 'already started')
     this.#state = 'running'
     return this.#transport.listen({
-      onRequest: (request) => this.#server.serve(request),
+      onRequest: (request) =>
+        this.#occupy(this.#adopt(request.connection), () => this.#server.serve(request)),
       onStream: (protocol, stream, connection) => {
         void this.#server.serveStream(protocol, stream, this.#adopt(connection))
       },

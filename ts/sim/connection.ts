@@ -1,3 +1,4 @@
+import { allowManyListeners } from '../base/abort.ts'
 import type { Clock, Timer } from '../base/clock.ts'
 import { EspalierError, type ErrorCode } from '../base/error.ts'
 import type { NodeId } from '../base/identity.ts'
@@ -185,6 +186,7 @@ export class SimConnection implements Connection, LinkEnd {
       giveUp(new EspalierError('TIMEOUT', `no answer within ${timeoutMs} ms`)),
     )
     const onAbort = () => giveUp(aborted(signal))
+    allowManyListeners(signal)
     signal?.addEventListener('abort', onAbort, { once: true })
     const call: Call = {
       hasStarted: false,

@@ -1,3 +1,4 @@
+import { allowManyListeners } from '../base/abort.ts'
 import type { Clock, Timer } from '../base/clock.ts'
 import { EspalierError } from '../base/error.ts'
 import type { NodeId } from '../base/identity.ts'
@@ -73,6 +74,7 @@ export class SimDial {
       )
       const onAbort = () =>
         leave(new EspalierError('ABORTED', 'the caller gave up', { cause: signal?.reason }))
+      allowManyListeners(signal)
       signal?.addEventListener('abort', onAbort, { once: true })
       const cleanUp = () => {
         timer.cancel()

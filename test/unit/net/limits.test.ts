@@ -133,6 +133,31 @@ describe('the gates', () => {
   })
 })
 
+describe('a call', () => {
+  test('takes a time-out that timers can hold, from nothing on', async () => {
+    const { clock } = new World({ seed: 1 })
+
+    for (const timeoutMs of [-1, 2 ** 31, Number.NaN, Number.POSITIVE_INFINITY]) {
+      expect(codeOf(() => new Call(clock, { timeoutMs }, 1))).toBe('INVALID_ARGUMENT')
+    }
+    expect(new Call(clock, { timeoutMs: 2 ** 31 - 1 }, 1).rest()).toEqual({ timeoutMs: 2 ** 31 - 1 })
+    expect(codeOf(() => new Call(clock, { timeoutMs: 0 }, 1).rest())).toBe('TIMEOUT')
+    expect(codeOf(() => new Call(clock, { signal: AbortSignal.abort() }, 1))).toBe('ABORTED')
+    await expect(new Call(clock, {}, 1).race(Promise.resolve(7))).resolves.toBe(7)
+  })
+
+  test('gives each step what is left of its time', async () => {
+    const world = new World({ seed: 1 })
+    const call = new Call(world.clock, { timeoutMs: 100 }, 1)
+    await world.run(60)
+
+    expect(call.rest().timeoutMs).toBe(40)
+    const step = call.race(new Promise(() => undefined))
+    await expect(world.runUntil(step)).rejects.toMatchObject({ code: 'TIMEOUT' })
+    expect(world.nowMs).toBe(100)
+  })
+})
+
 describe('the pool', () => {
   test('gives up the least recently used connection, busy ones last, the newest never', () => {
     const pool = new ConnectionPool({ maxConnections: 2 })
