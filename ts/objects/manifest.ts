@@ -40,6 +40,9 @@ export const MAX_CHUNKS = 1400
 /** Every holder of the widest layout may be replaced once. */
 export const MAX_HOLDERS = 64
 
+/** The least plaintext of a full segment. */
+export const MIN_SEGMENT_BYTES = 4096
+
 const VERSION = 1
 const LABEL = encodeUtf8('espalier object manifest v1\0')
 const MAX_SHARDS = 32
@@ -64,14 +67,11 @@ export function segmentSize(object: Pick<Manifest, 'sizeBytes' | 'segmentBytes'>
 
 /** The signed bytes whose hash is the object's root. Throws `VALUE_TOO_LARGE`. */
 export function encodeManifest(manifest: Manifest, crypto: NodeCrypto): Uint8Array {
+  if (manifest.table.kind === 'chunks' && manifest.table.ids.length > MAX_CHUNKS) throw tooManySegments()
   const body = encodeBody(manifest, crypto.publicKey)
   const signature = crypto.sign(concatBytes([LABEL, body]))
   const bytes = new CborWriter().array(3).bytes(body).bytes(signature).extensions().finish()
-  if (bytes.byteLength > MAX_MANIFEST_BYTES) {
-    throw new EspalierError('VALUE_TOO_LARGE', 'the object has more segments than a manifest can name', {
-      details: { manifestBytes: bytes.byteLength, maxBytes: MAX_MANIFEST_BYTES },
-    })
-  }
+  if (bytes.byteLength > MAX_MANIFEST_BYTES) throw tooManySegments()
   return bytes
 }
 
@@ -92,6 +92,13 @@ export function decodeManifest(
     throw new EspalierError('SIGNATURE_INVALID', 'the manifest is not signed by its owner')
   }
   return manifest
+}
+
+/** `VALUE_TOO_LARGE` of an object beyond {@link MAX_CHUNKS}. */
+export function tooManySegments(): EspalierError {
+  return new EspalierError('VALUE_TOO_LARGE', 'the object has more segments than a manifest can name', {
+    details: { maxSegments: MAX_CHUNKS * SEGMENTS_PER_CHUNK },
+  })
 }
 
 function encodeBody(manifest: Manifest, publicKey: Uint8Array): Uint8Array {
@@ -167,7 +174,7 @@ function checkSizes(manifest: Manifest): void {
   const shards = totalShards(layout)
   if (layout.dataShards < 1 || shards > MAX_SHARDS) throw invalid('its layout is out of range')
   // Tiny segments would let a small manifest ask for millions of shards.
-  if (segmentBytes < 4096) throw invalid('its segments are too small')
+  if (segmentBytes < MIN_SEGMENT_BYTES) throw invalid('its segments are too small')
   if (shards * Math.ceil((segmentBytes + SEAL_BYTES) / layout.dataShards) > MAX_ENCODED_BYTES) {
     throw invalid('its segments are too large for its layout')
   }

@@ -6,6 +6,7 @@ import { parseReadReference } from './capability.ts'
 import { writeWhole } from './file-target.ts'
 import { ObjectReader, type OpenObject } from './get.ts'
 import { ShardHolder } from './holder.ts'
+import { MIN_SEGMENT_BYTES } from './manifest.ts'
 import type { Operation } from './operation.ts'
 import {
   MAX_LEASE_MS,
@@ -72,14 +73,14 @@ export class Objects {
   async put(data: ObjectSource, options: PutOptions = {}): Promise<PutResult> {
     this.#checkRunning()
     const call = checkTransfer(options, TRANSFER_KEYS)
-    return this.#put(sourceOf(data, MAX_SEGMENT_BYTES), call)
+    return this.#put(sourceOf(data, this.#options.segmentBytes), call)
   }
 
   /** As {@link put}, from a file. `INVALID_ARGUMENT` when it cannot be read. */
   async putFile(path: string, options: PutOptions = {}): Promise<PutResult> {
     this.#checkRunning()
     const call = checkTransfer(options, TRANSFER_KEYS)
-    return this.#put(await fileSource(path, MAX_SEGMENT_BYTES), call)
+    return this.#put(await fileSource(path, this.#options.segmentBytes), call)
   }
 
   /**
@@ -162,10 +163,20 @@ export class Objects {
 }
 
 function checkServiceOptions(options: ObjectsOptions): CheckedOptions {
-  const known = ['leaseMs', 'dialTimeoutMs', 'stallTimeoutMs', 'hedgeMs'] as const
-  const { leaseMs, dialTimeoutMs, stallTimeoutMs, hedgeMs } = checkOptions('options', options, known)
+  const known = ['leaseMs', 'segmentBytes', 'dialTimeoutMs', 'stallTimeoutMs', 'hedgeMs'] as const
+  const { leaseMs, segmentBytes, dialTimeoutMs, stallTimeoutMs, hedgeMs } = checkOptions(
+    'options',
+    options,
+    known,
+  )
   return {
     leaseMs: checkInteger('leaseMs', leaseMs ?? MAX_LEASE_MS, 60_000, MAX_LEASE_MS),
+    segmentBytes: checkInteger(
+      'segmentBytes',
+      segmentBytes ?? MAX_SEGMENT_BYTES,
+      MIN_SEGMENT_BYTES,
+      MAX_SEGMENT_BYTES,
+    ),
     dialTimeoutMs: checkInteger('dialTimeoutMs', dialTimeoutMs ?? 4000, 1, DAY_MS),
     stallTimeoutMs: checkInteger('stallTimeoutMs', stallTimeoutMs ?? 15_000, 1, DAY_MS),
     hedgeMs: checkInteger('hedgeMs', hedgeMs ?? 2000, 1, DAY_MS),

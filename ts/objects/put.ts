@@ -2,12 +2,19 @@ import { encodeBase32 } from '../base/base32.ts'
 import { CborWriter } from '../base/codec.ts'
 import { EspalierError, toEspalierError } from '../base/error.ts'
 import { keyOfNode, type NodeId } from '../base/identity.ts'
-import { MAX_SEGMENT_BYTES, shardBytesOf, type EncodedSegment } from '../native/segment.ts'
+import { shardBytesOf, type EncodedSegment } from '../native/segment.ts'
 import { layoutFor } from '../placement/layout.ts'
 import { rankNodes } from '../placement/rendezvous.ts'
 import { formatReference } from './capability.ts'
 import { writeLink, type WriteLink } from './links.ts'
-import { encodeManifest, MAX_INLINE_IDS_BYTES, type Manifest, type PlacedHolder } from './manifest.ts'
+import {
+  encodeManifest,
+  MAX_CHUNKS,
+  MAX_INLINE_IDS_BYTES,
+  tooManySegments,
+  type Manifest,
+  type PlacedHolder,
+} from './manifest.ts'
 import { Operation } from './operation.ts'
 import type { CheckedOptions, ObjectsDeps, PutOptions, PutResult, StoredOn } from './options.ts'
 import type { SegmentSource } from './source.ts'
@@ -193,6 +200,7 @@ export class ObjectWriter {
 
   /** Every present holder keeps the whole table, so that whoever reaches enough shards also finds their names. */
   async #storeChunk(bytes: Uint8Array): Promise<void> {
+    if (this.#chunks.length >= MAX_CHUNKS) throw tooManySegments()
     const id = this.#deps.env.crypto.hash(bytes)
     const entry = { id, keptBy: new Set<NodeId>() }
     this.#chunks.push(entry)
@@ -210,7 +218,7 @@ export class ObjectWriter {
       objectId: this.#objectId,
       owner: rpc.localId,
       sizeBytes: this.#sizeBytes,
-      segmentBytes: MAX_SEGMENT_BYTES,
+      segmentBytes: this.#options.segmentBytes,
       layout: this.#plan.layout,
       expiresUnixMs: this.#expiresUnixMs,
       holders: this.#plan.holders().map(({ nodeId, shardIndex }) => ({ nodeId, shardIndex })),
@@ -301,7 +309,7 @@ export class ObjectWriter {
   }
 
   #storedOn({ nodeId, shardIndex, shards, isPresent }: ReturnType<WritePlan['holders']>[number]): StoredOn {
-    const full = shardBytesOf(this.#plan.layout, MAX_SEGMENT_BYTES)
+    const full = shardBytesOf(this.#plan.layout, this.#options.segmentBytes)
     const last = shardBytesOf(this.#plan.layout, this.#lastSegmentBytes)
     // A present holder has the last segment, which may be shorter; one that was replaced has it never.
     const bytes = isPresent && shards > 0 ? (shards - 1) * full + last : shards * full

@@ -51,6 +51,30 @@ describe('an object of any size comes back byte for byte', () => {
   })
 })
 
+describe('an object whose shard ids do not fit its manifest', () => {
+  const segmentBytes = 4096
+  test.each([
+    ['in one table', 200],
+    ['in a full one', 1024],
+    ['in two', 1025],
+  ])('keeps them %s', async (_, segments) => {
+    const network = await FakeNetwork.start(12)
+    const client = await network.client({ segmentBytes })
+    const data = patterned(segments * segmentBytes - 1)
+
+    const { ref, holders } = await client.objects.put(data)
+    network.kill(holders.slice(0, 4).map(({ nodeId }) => nodeId))
+    const back = await client.objects.getBytes(ref)
+    const last = await client.objects.getBytes(ref, { range: { start: data.byteLength - 5 } })
+
+    expect(Buffer.compare(back, data)).toBe(0)
+    expect(Buffer.compare(last, data.subarray(-5))).toBe(0)
+    // Shards of the segments, table chunks and the manifest.
+    const chunks = Math.ceil(segments / 1024)
+    expect(network.holder(holders[5]!.nodeId).shards!.kept.size).toBe(segments + chunks + 1)
+  })
+})
+
 test('holders never see the plaintext', async () => {
   const network = await FakeNetwork.start(3)
   const client = await network.client()
