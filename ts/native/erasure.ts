@@ -46,15 +46,22 @@ export class ErasureCoder {
 
   /** The parity of `dataShards`, which all have the same size, 1 byte to 4 MiB. Throws `INVALID_ARGUMENT`. */
   encode(dataShards: readonly Uint8Array[]): Uint8Array[] {
-    const list = checkList('dataShards', dataShards, MAX_SHARDS)
-    if (list.length !== this.layout.dataShards) {
-      throw invalid('dataShards', `${list.length} shards`, `${this.layout.dataShards} are needed`)
-    }
-    const data = Array.from(list, (shard, index) => checkBytes(`dataShards[${index}]`, shard, SHARD_SIZE))
-    const size = checkEqualSizes('dataShards', data)
+    const size = this.#checkData(dataShards)[0]?.byteLength ?? 0
     const parity = Array.from({ length: this.layout.parityShards }, () => new Uint8Array(size))
-    native(() => addon().erasureEncode(this.layout.dataShards, this.layout.parityShards, data, parity))
+    this.encodeInto(dataShards, parity)
     return parity
+  }
+
+  /**
+   * As {@link encode}, into buffers that the caller keeps: fresh memory costs more than the arithmetic.
+   * `parity` has a place of the shards' size for each parity shard, and shares no memory with anything.
+   * Throws `INVALID_ARGUMENT`.
+   */
+  encodeInto(dataShards: readonly Uint8Array[], parity: readonly Uint8Array[]): void {
+    const data = this.#checkData(dataShards)
+    const size = data[0]?.byteLength ?? 0
+    const out = checkOutputs('parity', parity, { count: this.layout.parityShards, size })
+    native(() => addon().erasureEncode(this.layout.dataShards, this.layout.parityShards, data, out))
   }
 
   /**
@@ -63,14 +70,42 @@ export class ErasureCoder {
    */
   reconstruct(shards: readonly (Uint8Array | undefined)[]): Uint8Array[] {
     const list = checkShards(this.layout, shards)
-    const given = list.filter((shard) => shard !== undefined)
-    checkEnough(this.layout, given.length)
-    const size = checkEqualSizes('shards', given)
-    const rebuilt = Array.from({ length: list.length - given.length }, () => new Uint8Array(size))
-    const { dataShards, parityShards } = this.layout
-    native(() => addon().erasureReconstruct(dataShards, parityShards, list, rebuilt))
+    const size = this.#checkGiven(list)
+    const rebuilt = list.filter((shard) => shard === undefined).map(() => new Uint8Array(size))
+    this.reconstructInto(list, rebuilt)
     let next = 0
     return list.map((shard) => shard ?? rebuilt[next++] ?? new Uint8Array(0))
+  }
+
+  /**
+   * As {@link reconstruct}, but only the absent shards, in order, into buffers that the caller keeps, one for
+   * each of them. Throws `SHARDS_MISSING`, `INVALID_ARGUMENT`.
+   */
+  reconstructInto(shards: readonly (Uint8Array | undefined)[], rebuilt: readonly Uint8Array[]): void {
+    const list = checkShards(this.layout, shards)
+    const size = this.#checkGiven(list)
+    const count = list.filter((shard) => shard === undefined).length
+    const out = checkOutputs('rebuilt', rebuilt, { count, size })
+    if (count === 0) return
+    const { dataShards, parityShards } = this.layout
+    native(() => addon().erasureReconstruct(dataShards, parityShards, list, out))
+  }
+
+  #checkData(dataShards: readonly Uint8Array[]): Uint8Array[] {
+    const list = checkList('dataShards', dataShards, MAX_SHARDS)
+    if (list.length !== this.layout.dataShards) {
+      throw invalid('dataShards', `${list.length} shards`, `${this.layout.dataShards} are needed`)
+    }
+    const data = Array.from(list, (shard, index) => checkBytes(`dataShards[${index}]`, shard, SHARD_SIZE))
+    checkEqualSizes('dataShards', data)
+    return data
+  }
+
+  /** Answers the size of every shard. */
+  #checkGiven(shards: readonly (Uint8Array | undefined)[]): number {
+    const given = shards.filter((shard) => shard !== undefined)
+    checkEnough(this.layout, given.length)
+    return checkEqualSizes('shards', given)
   }
 }
 
@@ -80,6 +115,16 @@ export function checkEnough({ dataShards: needed }: ShardLayout, found: number):
   throw new EspalierError('SHARDS_MISSING', `${found} of ${needed} shards were given`, {
     details: { found, needed },
   })
+}
+
+function checkOutputs(
+  name: string,
+  outputs: unknown,
+  { count, size }: { readonly count: number; readonly size: number },
+): Uint8Array[] {
+  const list = checkList(name, outputs, MAX_SHARDS)
+  if (list.length !== count) throw invalid(name, `${list.length} buffers`, `${count} are needed`)
+  return Array.from(list, (output, index) => checkBytes(`${name}[${index}]`, output, size))
 }
 
 function checkEqualSizes(name: string, shards: readonly Uint8Array[]): number {

@@ -31,10 +31,19 @@ export function hashInto(data: Uint8Array, out: Uint8Array, offset = 0): void {
 
 /** BLAKE3 of every item, in one crossing. Throws `INVALID_ARGUMENT`. */
 export function hashMany(items: readonly Uint8Array[]): Uint8Array[] {
+  const digests = new Uint8Array(DIGEST_BYTES * checkList('items', items, MAX_ITEMS).length)
+  hashManyInto(items, digests)
+  return items.map((_, index) => digests.slice(index * DIGEST_BYTES, (index + 1) * DIGEST_BYTES))
+}
+
+/**
+ * As {@link hashMany}, one digest after the other into `out`, 32 bytes for each item, which allocates nothing.
+ * Throws `INVALID_ARGUMENT`, also when `out` shares memory with an item.
+ */
+export function hashManyInto(items: readonly Uint8Array[], out: Uint8Array): void {
   const list = checkList('items', items, MAX_ITEMS).map((item, index) => checkBytes(`items[${index}]`, item))
-  const digests = new Uint8Array(DIGEST_BYTES * list.length)
-  native(() => addon().hashMany(list, digests))
-  return list.map((_, index) => digests.slice(index * DIGEST_BYTES, (index + 1) * DIGEST_BYTES))
+  checkBytes('out', out, DIGEST_BYTES * list.length)
+  native(() => addon().hashMany(list, out))
 }
 
 /** Keyed BLAKE3, a MAC: `key` has 32 bytes, so has the result. Throws `INVALID_ARGUMENT`. */
