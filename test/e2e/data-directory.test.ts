@@ -140,7 +140,7 @@ describe('the directory of a node', () => {
       const id = first.id
       await first.stop()
       const before = readFileSync(dataDir + '/identity.key')
-      const wrong = await codeOf(() => node({ passphrase: 'correct horse' }).start())
+      const wrong = await codeOf(() => node({ passphrase: 'battery staple' }).start())
       const missing = await codeOf(() => node().start())
       const untouched = readFileSync(dataDir + '/identity.key').equals(before)
       const right = node({ passphrase: 'correct horse' })

@@ -19,7 +19,8 @@ import { parseBootstrap, type BootstrapEntry } from './bootstrap.ts'
 import type { NodeOptions } from './options.ts'
 
 const DEFAULT_QUOTA_BYTES = 2 ** 30
-const MAX_HOSTS = 8
+// One of each family.
+const MAX_HOSTS = 2
 const MAX_BOOTSTRAP = 256
 // As the key file has it.
 const MAX_PASSPHRASE_BYTES = 1024

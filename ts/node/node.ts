@@ -14,6 +14,9 @@ import {
   type PeerSummary,
 } from './status.ts'
 
+// The longest that Node's timers know: 2³¹ − 1.
+const MAX_TIMER_MS = 2_147_483_647
+
 type Phase =
   | { readonly name: 'new' }
   | { readonly name: 'starting'; readonly interrupt: AbortController; readonly done: Promise<void> }
@@ -36,6 +39,8 @@ export function createNode(options: NodeOptions): EspalierNode {
 export class EspalierNode implements AsyncDisposable {
   readonly #options: CheckedOptions
   #phase: Phase = { name: 'new' }
+  /** Timers of services don't keep a process alive; a node that runs does, as a server would. */
+  #keepAlive: NodeJS.Timeout | undefined
 
   /** @internal */
   constructor(options: CheckedOptions) {
@@ -55,6 +60,7 @@ export class EspalierNode implements AsyncDisposable {
     const interrupt = new AbortController()
     const signal =
       options.signal === undefined ? interrupt.signal : AbortSignal.any([options.signal, interrupt.signal])
+    this.#keepAlive = setInterval(() => undefined, MAX_TIMER_MS)
     const done = this.#open(signal)
     this.#phase = { name: 'starting', interrupt, done }
     await done
@@ -148,16 +154,21 @@ export class EspalierNode implements AsyncDisposable {
     } catch (error) {
       if (this.#phase.name === 'starting')
         this.#phase = { name: 'stopped', done: Promise.resolve(), id: undefined }
+      clearInterval(this.#keepAlive)
       throw signal.aborted ? abortedBy(signal) : error
     }
   }
 
   async #end(phase: Phase): Promise<void> {
-    if (phase.name === 'running') await phase.services.close()
-    if (phase.name !== 'starting') return
-    phase.interrupt.abort(new EspalierError('ABORTED', 'the node was stopped while it started'))
-    // `start` reports the failure to its caller; here only that it has ended matters.
-    await phase.done.catch(() => undefined)
+    try {
+      if (phase.name === 'running') await phase.services.close()
+      if (phase.name !== 'starting') return
+      phase.interrupt.abort(new EspalierError('ABORTED', 'the node was stopped while it started'))
+      // `start` reports the failure to its caller; here only that it has ended matters.
+      await phase.done.catch(() => undefined)
+    } finally {
+      clearInterval(this.#keepAlive)
+    }
   }
 }
 

@@ -7,7 +7,7 @@ export interface NodeOptions {
   readonly dataDir: string
   /** UDP port, 0 to 65,535; 0 takes any free one. Default 0. */
   readonly port?: number
-  /** IP addresses to bind. Default `0.0.0.0` and `::`; a family that the machine lacks is left out. */
+  /** IP addresses to bind, at most one of each family. Default `0.0.0.0` and `::`; a family that the machine lacks is left out. */
   readonly hosts?: readonly string[]
   /** Nodes to join through: `192.0.2.1:4840`, `id@192.0.2.1:4840`, `host.example:4840`, or a parsed address. */
   readonly bootstrap?: readonly (string | PeerAddress)[]

@@ -56,7 +56,7 @@ async function open(options: CheckedOptions, signal: AbortSignal, closers: Close
   const env: Env = { clock: systemClock, rng: systemRng, log: options.log, crypto: nodeCrypto(identity) }
   const { hosts, port, allowPrivate, mode } = options
 
-  const transport = QuicTransport.create({ identity, port, hosts })
+  const transport = QuicTransport.create({ identity, port, hosts, accepts: mode === 'p2p' })
   closers.add(() => transport.close())
   const rpc = new Rpc({ transport, env }, { allowPrivate })
   // A client can't be dialled by others: it names no address.

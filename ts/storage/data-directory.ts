@@ -1,5 +1,6 @@
+import { existsSync } from 'node:fs'
 import { access, chmod, constants, mkdir, stat } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { EspalierError } from '../base/error.ts'
 import { lockFile, type FileLock } from '../native/lock.ts'
 import { errnoOf, fileError } from './file-error.ts'
@@ -50,13 +51,22 @@ export class DataDirectory {
   }
 }
 
-async function makePrivate(path: string): Promise<void> {
+/** Not Node's `recursive`, which never ends where a folder cannot be made although its parent is there (/proc). */
+async function makeFolder(path: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode: PRIVATE_MODE })
+    await mkdir(path, { mode: PRIVATE_MODE })
   } catch (thrown) {
-    // What stands there is told from the folder it isn't just below.
-    if (errnoOf(thrown) !== 'EEXIST') throw thrown
+    // What stands there is told from a folder by the caller.
+    if (errnoOf(thrown) === 'EEXIST') return
+    const parent = dirname(path)
+    if (errnoOf(thrown) !== 'ENOENT' || parent === path || existsSync(parent)) throw thrown
+    await makeFolder(parent)
+    await mkdir(path, { mode: PRIVATE_MODE })
   }
+}
+
+async function makePrivate(path: string): Promise<void> {
+  await makeFolder(path)
   const found = await stat(path)
   if (!found.isDirectory()) throw new EspalierError('INVALID_ARGUMENT', `${path} is not a folder`)
   await access(path, constants.R_OK | constants.W_OK | constants.X_OK)

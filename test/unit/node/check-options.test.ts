@@ -47,7 +47,7 @@ describe('the options of a node', () => {
     ['hosts', [], ['::1']],
     ['hosts', ['localhost'], ['127.0.0.1']],
     ['hosts', '127.0.0.1', ['127.0.0.1']],
-    ['hosts', Array(9).fill('::1'), Array(8).fill('::1')],
+    ['hosts', ['0.0.0.0', '::', '::1'], ['0.0.0.0', '::']],
     ['mode', 'client', 'clientOnly'],
     ['mode', null, 'p2p'],
     ['allowPrivate', 1, true],
