@@ -52,7 +52,7 @@ export default {
       by: ['espalier', 'native', 'hash-wasm'],
     },
     {
-      ...hashOfSmall('BLAKE3 of 32 B by batch', 'hashMany', '`hashMany` of 1,024 messages'),
+      ...hashOfSmall('BLAKE3 of 32 B by batch', 'hashMany', '`hashManyInto` of 1,024 messages'),
       by: ['espalier'],
     },
     postQuantum('ML-DSA-65 sign', 'sign'),
@@ -64,7 +64,7 @@ export default {
       command: { op: 'seal', messageBytes: 1200 },
       by: ['espalier', 'native', 'node'],
       goals: [{ atMost: 2 }],
-      note: 'one call of `seal` for each message',
+      note: 'one call of `sealInto` for each message',
     },
   ],
 }

@@ -1,5 +1,6 @@
 // Reed-Solomon with 64 KiB shards, in bytes of data per second. Repair: as many data shards as the code
-// can lose are lost, and all of them are computed again.
+// can lose are lost, and all of them are computed again. Every contestant but ronomon, which has no such
+// form, writes into buffers that it keeps.
 import { nativeCompute, node } from '../lib/contestants.mjs'
 
 const SHARD_BYTES = 65_536

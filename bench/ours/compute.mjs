@@ -19,7 +19,7 @@ await serve(async () => {
   }
 })
 
-function hashing({ hashInto, hashMany }) {
+function hashing({ hashInto, hashManyInto }) {
   return {
     hash({ seconds, messageBytes }) {
       const message = pattern(messageBytes)
@@ -28,7 +28,8 @@ function hashing({ hashInto, hashMany }) {
     },
     hashMany({ seconds, messageBytes }) {
       const messages = Array.from({ length: BATCH }, (_, seed) => pattern(messageBytes, seed))
-      return repeat(seconds, () => hashMany(messages), BATCH)
+      const out = new Uint8Array(32 * BATCH)
+      return repeat(seconds, () => hashManyInto(messages, out), BATCH)
     },
   }
 }
@@ -68,15 +69,16 @@ function encapsulating({ DecapsulationKey, encapsulate }) {
   }
 }
 
-function sealing({ seal }) {
+function sealing({ sealInto }) {
   return {
     seal({ seconds, messageBytes }) {
       const key = pattern(32)
       const nonce = new Uint8Array(12)
+      const sealed = new Uint8Array(messageBytes + 16)
       const message = pattern(messageBytes)
       return repeat(seconds, () => {
         countUp(nonce)
-        seal({ key, nonce, message, algorithm: 'chacha20-poly1305' })
+        sealInto({ key, nonce, message, algorithm: 'chacha20-poly1305' }, sealed)
       })
     },
   }
@@ -87,7 +89,8 @@ function coding({ ErasureCoder }) {
     encode({ seconds, dataShards, parityShards, shardBytes }) {
       const coder = new ErasureCoder({ dataShards, parityShards })
       const data = shardsOf(dataShards, shardBytes)
-      return repeat(seconds, () => coder.encode(data))
+      const parity = shardsOf(parityShards, shardBytes)
+      return repeat(seconds, () => coder.encodeInto(data, parity))
     },
     repair({ seconds, dataShards, parityShards, shardBytes }) {
       const coder = new ErasureCoder({ dataShards, parityShards })
@@ -96,12 +99,13 @@ function coding({ ErasureCoder }) {
       const shards = [...data, ...coder.encode(data)].map((shard, index) =>
         index < lost ? undefined : shard,
       )
-      const rebuilt = coder.reconstruct(shards)
+      const rebuilt = Array.from({ length: lost }, () => new Uint8Array(shardBytes))
+      coder.reconstructInto(shards, rebuilt)
       check(
-        data.every((shard, index) => Buffer.compare(shard, rebuilt[index]) === 0),
+        rebuilt.every((shard, index) => Buffer.compare(shard, data[index]) === 0),
         'the lost shards',
       )
-      return repeat(seconds, () => coder.reconstruct(shards))
+      return repeat(seconds, () => coder.reconstructInto(shards, rebuilt))
     },
   }
 }
