@@ -57,7 +57,8 @@ export interface ShardStore {
   /**
    * Takes exactly `sizeBytes` from `source`, checks that their BLAKE3 hash is `id`, and resolves when
    * file, directory and row are on disk. A shard that is already there is success and may extend its expiry.
-   * Codes: `STORAGE_FULL` (the byte over the quota), `INVALID_ARGUMENT` (size or hash differs), `STORAGE_CORRUPT`.
+   * Codes: `STORAGE_FULL` (the byte over the quota, or no room on the disk), `INVALID_ARGUMENT` (size or hash differs),
+   * `STORAGE_CORRUPT`, `ABORTED` (the source failed), `CLOSED`.
    */
   put(shard: ShardHeader, source: AsyncIterable<Uint8Array>): Promise<void>
   has(id: Uint8Array): Promise<boolean>
