@@ -17,6 +17,7 @@ const never = () => new Promise<never>(() => undefined)
 
 export function requestCases(makePair: MakePair): void {
   sizeCases(makePair)
+  badInputCases(makePair)
   endingCases(makePair)
   errorCases(makePair)
 }
@@ -130,6 +131,45 @@ function sizeCases(makePair: MakePair): void {
       expect(await codeOf(pair, ab.request(-1, pattern(1)))).toBe('INVALID_ARGUMENT')
       expect(await codeOf(pair, ab.request(65_536, pattern(1)))).toBe('INVALID_ARGUMENT')
       expect(await codeOf(pair, ab.request(0.5, pattern(1)))).toBe('INVALID_ARGUMENT')
+    }),
+  )
+}
+
+function badInputCases(makePair: MakePair): void {
+  test(
+    'another thing than bytes, and options out of range, are INVALID_ARGUMENT and leave the connection alone',
+    withPair(makePair, async (pair) => {
+      const { ab, atB } = await connected(pair)
+      const bodies: unknown[] = ['text', [1, 2], null, undefined, new ArrayBuffer(1), new Uint16Array(1)]
+      const options = [
+        { timeoutMs: -1 },
+        { timeoutMs: Number.NaN },
+        { maxResponseBytes: -1 },
+        { maxResponseBytes: 1_048_577 },
+      ]
+
+      for (const body of bodies) {
+        expect(await codeOf(pair, ab.request(1, body as Uint8Array))).toBe('INVALID_ARGUMENT')
+      }
+      for (const option of options) {
+        expect(await codeOf(pair, ab.request(1, pattern(1), option))).toBe('INVALID_ARGUMENT')
+      }
+      expect(await pair.until(ab.request(1, pattern(1)))).toEqual(pattern(1))
+      expect(atB.requests).toHaveLength(1)
+    }),
+  )
+
+  test(
+    'the largest answer passes, and a handler can’t answer more',
+    withPair(makePair, async (pair) => {
+      const atB = new Recorder(({ protocol }) => Promise.resolve(pattern(1_048_576 + protocol)))
+      const { ab } = await connected(pair, { atB })
+      const options = { maxResponseBytes: 1_048_576 }
+
+      const answer = await pair.until(ab.request(0, pattern(1), options))
+
+      expect(Buffer.compare(answer, pattern(1_048_576))).toBe(0)
+      expect(await codeOf(pair, ab.request(1, pattern(1), options))).toBe('LIMIT_EXCEEDED')
     }),
   )
 }

@@ -160,6 +160,8 @@ function endingCases(makePair: MakePair): void {
       const { ab, atB } = await connected(pair)
       const doomed = await pair.until(ab.openStream(1))
       await pair.until(doomed.write(pattern(1)))
+      // A reset may overtake what opened the stream: it is waited for.
+      await pair.until(atB.stream())
       const other = await pair.until(ab.openStream(2))
       await pair.until(other.write(pattern(7)))
       doomed.reset(1)

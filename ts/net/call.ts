@@ -3,8 +3,8 @@ import type { Clock } from '../base/clock.ts'
 import { EspalierError, toEspalierError } from '../base/error.ts'
 import type { CallOptions } from './transport.ts'
 
-/** What the host's timers can hold; a longer one would end at once. */
-const MAX_TIMEOUT_MS = 2 ** 31 - 1
+/** A day: longer waits are mistakes. */
+const MAX_TIMEOUT_MS = 86_400_000
 
 /** The time-out and the abort signal of one call, kept over all of its steps. */
 export class Call {

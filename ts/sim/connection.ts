@@ -16,7 +16,10 @@ import { SimStream } from './stream.ts'
 
 const MAX_REQUEST_BYTES = 262_144
 const DEFAULT_RESPONSE_BYTES = 65_536
+/** What an answer may have, whatever its caller allows. */
+const MAX_RESPONSE_BYTES = 1_048_576
 const DEFAULT_TIMEOUT_MS = 10_000
+const MAX_TIMEOUT_MS = 86_400_000
 /** Requests under way in one direction; more wait, as they do for QUIC's stream credit. */
 const MAX_REQUESTS = 1_024
 const MAX_STREAMS = 1_024
@@ -95,6 +98,9 @@ export class SimConnection implements Connection, LinkEnd {
 
   async request(protocol: number, body: Uint8Array, options: RequestOptions = {}): Promise<Uint8Array> {
     checkProtocol(protocol)
+    checkBytes(body)
+    checkRange('timeoutMs', options.timeoutMs, MAX_TIMEOUT_MS)
+    checkRange('maxResponseBytes', options.maxResponseBytes, MAX_RESPONSE_BYTES)
     if (this.#end !== undefined) throw this.#end
     if (options.signal?.aborted === true) throw aborted(options.signal)
     if (body.byteLength > MAX_REQUEST_BYTES) {
@@ -124,6 +130,7 @@ export class SimConnection implements Connection, LinkEnd {
 
   sendDatagram(protocol: number, body: Uint8Array): boolean {
     checkProtocol(protocol)
+    checkBytes(body)
     if (this.#end !== undefined || body.byteLength > MAX_DATAGRAM_BYTES) return false
     const copy = new Uint8Array(body)
     this.#bytesSent += copy.byteLength
@@ -231,7 +238,9 @@ export class SimConnection implements Connection, LinkEnd {
 
   async #answer(request: Parameters<Inbound['onRequest']>[0]): Promise<Answer> {
     try {
-      return { kind: 'answer', body: new Uint8Array(await this.#inbound.onRequest(request)) }
+      const body = new Uint8Array(await this.#inbound.onRequest(request))
+      if (body.byteLength <= MAX_RESPONSE_BYTES) return { kind: 'answer', body }
+      throw new EspalierError('LIMIT_EXCEEDED', `an answer may have ${MAX_RESPONSE_BYTES} bytes`)
     } catch (error) {
       if (!(error instanceof EspalierError)) {
         return { kind: 'failure', code: 'PEER_REFUSED', message: 'the peer could not serve the request' }
@@ -290,6 +299,16 @@ export class SimConnection implements Connection, LinkEnd {
 function checkProtocol(protocol: number): void {
   if (Number.isInteger(protocol) && protocol >= 0 && protocol <= 0xffff) return
   throw new EspalierError('INVALID_ARGUMENT', `a protocol is an integer from 0 to 65535, not ${protocol}`)
+}
+
+function checkBytes(body: unknown): void {
+  if (body instanceof Uint8Array) return
+  throw new EspalierError('INVALID_ARGUMENT', `the body must be a Uint8Array, not ${typeof body}`)
+}
+
+function checkRange(name: string, value: number | undefined, max: number): void {
+  if (value === undefined || (value >= 0 && value <= max)) return
+  throw new EspalierError('INVALID_ARGUMENT', `${name} must be from 0 to ${max}, not ${value}`)
 }
 
 function aborted(signal: AbortSignal | undefined): EspalierError {
