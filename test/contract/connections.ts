@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { precedes } from '../../ts/base/identity.ts'
 import { codeOf, connected, pattern, Recorder, withPair, type MakePair } from './harness.ts'
 
 export function connectionCases(makePair: MakePair): void {
@@ -161,7 +162,7 @@ function sharingCases(makePair: MakePair): void {
       expect(await pair.until(ab.request(1, pattern(9)))).toEqual(pattern(9))
       expect(await pair.until(ba.request(1, pattern(8)))).toEqual(pattern(8))
       // One connection has one dialler, and it is the smaller id when both tried.
-      expect(ab.outbound).toBe(pair.a.localId < pair.b.localId)
+      expect(ab.outbound).toBe(precedes(pair.a.localId, pair.b.localId))
       expect(ba.outbound).toBe(!ab.outbound)
     }),
   )

@@ -1,5 +1,6 @@
 import { EspalierError } from './error.ts'
 import { decodeBase32, encodeBase32 } from './base32.ts'
+import { compareBytes } from './bytes.ts'
 
 declare const nodeIdBrand: unique symbol
 declare const keyBrand: unique symbol
@@ -34,6 +35,11 @@ export function nodeIdFromBytes(bytes: Uint8Array): NodeId {
 /** The point of the XOR space that a node sits on. */
 export function keyOfNode(id: NodeId): Key {
   return decodeBase32(id) as Key
+}
+
+/** Whether the key of `a` is smaller than that of `b`. The texts order otherwise: base32 puts digits last. */
+export function precedes(a: NodeId, b: NodeId): boolean {
+  return compareBytes(keyOfNode(a), keyOfNode(b)) < 0
 }
 
 /** Checks text that claims to be a NodeId. Throws `INVALID_ARGUMENT`. */

@@ -136,5 +136,45 @@ export interface QueueAddon {
   queueTake(job: number, payloadOut: Uint8Array): void
 }
 
+/** Endpoints and what goes over them; crates/binding/src/transport.rs. Numbers name endpoints, links and streams. */
+export interface TransportAddon {
+  transportOpen(key: number, hosts: readonly string[], port: number, accepts: boolean): number
+  /** Key exchange, signature, cipher suite, then the bound addresses. */
+  transportFacts(endpoint: number): string[]
+  transportDial(
+    endpoint: number,
+    operation: number,
+    expected: Uint8Array | undefined,
+    addresses: readonly string[],
+    timeoutMs: number,
+  ): void
+  /** Records as ts/native/request-batch.ts writes them. */
+  transportSubmit(endpoint: number, batch: Uint8Array): void
+  transportOpenStream(
+    endpoint: number,
+    operation: number,
+    link: number,
+    trafficClass: number,
+    protocol: number,
+    timeoutMs: number,
+  ): void
+  /** Bytes that were copied into `target`; 0 at the end, −1 to wait for an event. */
+  transportRead(endpoint: number, stream: number, target: Uint8Array): number
+  /** True when the writer should wait for an event. */
+  transportWrite(endpoint: number, stream: number, bytes: Uint8Array): boolean
+  transportFinish(endpoint: number, stream: number, operation: number): void
+  transportReset(endpoint: number, stream: number, code: number): void
+  transportRelease(endpoint: number, stream: number): void
+  transportDatagram(endpoint: number, link: number, protocol: number, body: Uint8Array): boolean
+  transportCloseLink(endpoint: number, link: number, code: number): void
+  /** Round-trip time in milliseconds, bytes sent, bytes received, packets lost. */
+  transportStats(endpoint: number, link: number): number[]
+  transportClose(endpoint: number): void
+  transportForget(endpoint: number): void
+  transportCloseAll(): void
+  /** Fills `slab` with the oldest events; answers the bytes that they take. */
+  transportDrain(slab: Uint8Array): number
+}
+
 /** Everything that the addon exports. */
-export interface Addon extends CryptoAddon, QueueAddon {}
+export interface Addon extends CryptoAddon, QueueAddon, TransportAddon {}

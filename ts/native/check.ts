@@ -44,7 +44,8 @@ export function checkInteger(name: string, value: unknown, min: number, max: num
 /** Text of `min` to `max` bytes in UTF-8. Throws `INVALID_ARGUMENT`; the text itself never enters the message. */
 export function checkText(name: string, value: unknown, min: number, max: number): string {
   if (typeof value !== 'string') throw invalid(name, describe(value), 'a string is needed')
-  if (/\p{Surrogate}/u.test(value)) throw invalid(name, 'a string with half a surrogate pair', 'text is needed')
+  if (/\p{Surrogate}/u.test(value))
+    throw invalid(name, 'a string with half a surrogate pair', 'text is needed')
   checkSize(name, Buffer.byteLength(value), { min, max })
   return value
 }

@@ -1,4 +1,4 @@
-import { EspalierError, isErrorCode, type ErrorDetails } from '../base/error.ts'
+import { EspalierError, isErrorCode, type ErrorCode, type ErrorDetails } from '../base/error.ts'
 
 /** The error of a native failure, which is formatted `CODE: message`. Nothing else parses that form. */
 export function fromNative(thrown: unknown): EspalierError {
@@ -6,13 +6,17 @@ export function fromNative(thrown: unknown): EspalierError {
   return fromNativeText(thrown instanceof Error ? thrown.message : String(thrown))
 }
 
-/** As {@link fromNative}, for a failure that arrived as text. */
-export function fromNativeText(text: string): EspalierError {
+/**
+ * As {@link fromNative}, for a failure that arrived as text. A code that nobody here knows becomes `unknown`:
+ * a fault of this library, or the word of a peer of another version.
+ */
+export function fromNativeText(text: string, unknown: ErrorCode = 'INVALID_STATE'): EspalierError {
   const [, code, message] = /^([A-Z_]+): ([\s\S]*)$/.exec(text) ?? []
-  if (code === undefined || message === undefined || !isErrorCode(code)) {
+  if (code === undefined || message === undefined) {
     // A caught panic, or a value that napi itself refused: both are faults of this library.
     return new EspalierError('INVALID_STATE', `native code failed: ${text}`)
   }
+  if (!isErrorCode(code)) return new EspalierError(unknown, `${code}: ${message}`)
   return new EspalierError(code, message, { details: detailsOf(code, message) })
 }
 
@@ -29,6 +33,10 @@ function detailsOf(code: string, message: string): ErrorDetails {
   if (code === 'INVALID_ARGUMENT') {
     const [, argument] = /^([A-Za-z]+): /.exec(message) ?? []
     return argument === undefined ? {} : { argument }
+  }
+  if (code === 'STREAM_RESET') {
+    const [, resetCode] = / code (\d+)$/.exec(message) ?? []
+    return resetCode === undefined ? {} : { resetCode: Number(resetCode) }
   }
   if (code !== 'SHARDS_MISSING') return {}
   const [, found, needed] = /^(\d+) of (\d+) shards/.exec(message) ?? []

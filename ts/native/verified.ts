@@ -40,7 +40,7 @@ export function extractSlice(data: Uint8Array, nodes: Uint8Array, range: SliceRa
 
 /** What {@link verifySlice} checks. */
 export interface SliceClaim extends SliceRange {
-  /** The size of all the bytes that the root stands for. */
+  /** The size of all the bytes that the root stands for. Only a slice with the last chunk proves it: take it from a trusted place. */
   readonly totalBytes: number
   /** What {@link extractSlice} gave. */
   readonly slice: Uint8Array

@@ -1,5 +1,5 @@
 import { EspalierError } from '../base/error.ts'
-import type { NodeId } from '../base/identity.ts'
+import { precedes, type NodeId } from '../base/identity.ts'
 import { formatAddress, type Address, type PeerAddress } from '../net/address.ts'
 import type { CallOptions, Connection, Inbound, Transport } from '../net/transport.ts'
 import { SimConnection } from './connection.ts'
@@ -79,7 +79,7 @@ export class SimTransport implements Transport, SimEndpoint {
   #receiveHello(from: NodeId): 'proof' | 'duplicate' | undefined {
     if (this.#isClosed) return undefined
     // The connection dialled by the smaller id survives.
-    if (this.#dials.has(from) && this.localId < from) return 'duplicate'
+    if (this.#dials.has(from) && precedes(this.localId, from)) return 'duplicate'
     this.#halfOpen.add(from)
     this.#network.world.schedule(HALF_OPEN_MS, () => this.#halfOpen.delete(from))
     return 'proof'
@@ -129,7 +129,7 @@ export class SimTransport implements Transport, SimEndpoint {
     const existing = this.#connections.get(dialler.localId)
     if (this.#isClosed) {
       link.lose('the peer closed')
-    } else if (existing?.isUnconfirmed === true && this.localId < dialler.localId) {
+    } else if (existing?.isUnconfirmed === true && precedes(this.localId, dialler.localId)) {
       link.lose('both sides dialled at once and the other connection is kept')
     } else {
       SimConnection.pair(theirs, this.#newConnection(link, dialler, false))

@@ -190,6 +190,16 @@ impl<'a> Record<'a> {
                 head: peer,
                 rest: Rest::Text(remote.to_string()),
             },
+            Event::LinkMoved {
+                link,
+                remote,
+                outbound,
+            } => Record {
+                kind: 13,
+                numbers: [*link, u32::from(*outbound), 0],
+                head: &[],
+                rest: Rest::Text(remote.to_string()),
+            },
             Event::LinkClosed { link, reason } => failed(2, [*link, 0, 0], reason),
             Event::Dialled {
                 operation,

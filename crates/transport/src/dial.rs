@@ -12,7 +12,7 @@ use tokio::{
 use crate::{
     error::TransportError,
     events::LinkId,
-    limits::{DIAL_STAGGER, MAX_DIAL_ADDRESSES},
+    limits::{DIAL_STAGGER, HANDSHAKE_TIME, MAX_DIAL_ADDRESSES},
     link,
     mux::to_v6,
     shared::Shared,
@@ -92,7 +92,9 @@ async fn attempt(
     let connecting = endpoint
         .connect_with(config, to_v6(address), &tls::server_name(expected.as_ref()))
         .map_err(|error| TransportError::Unreachable(format!("{address}: {error}")))?;
-    let connection = connecting.await.map_err(|error| refusal(&error, address))?;
+    let silence = || TransportError::Unreachable(format!("{address}: no answer"));
+    let connection = timeout(HANDSHAKE_TIME, connecting).await.map_err(|_| silence())?;
+    let connection = connection.map_err(|error| refusal(&error, address))?;
     let peer = tls::peer_id(&connection).ok_or(TransportError::Protocol("the peer proved no id"))?;
     Ok((connection, peer))
 }
@@ -100,6 +102,7 @@ async fn attempt(
 /// The more telling of two failures is reported: an answer says more than silence.
 fn telling(error: &TransportError) -> u8 {
     match error {
+        TransportError::Closed => 4,
         TransportError::Mismatch => 3,
         TransportError::Refused(_) | TransportError::Protocol(_) => 2,
         TransportError::Unreachable(_) => 1,

@@ -410,7 +410,7 @@ impl Driver {
             }
             Command::CloseLink { link, code } => {
                 if let Ok(link) = self.link(link) {
-                    link.close(code);
+                    link::close(&self.shared, &link, code);
                 }
             }
         }

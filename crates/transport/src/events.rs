@@ -30,6 +30,15 @@ pub enum Event {
         /// Whether this side dialled.
         outbound: bool,
     },
+    /// New traffic of a link takes another connection now.
+    LinkMoved {
+        /// The link.
+        link: LinkId,
+        /// Where the peer's packets come from.
+        remote: SocketAddr,
+        /// Whether this side dialled that connection.
+        outbound: bool,
+    },
     /// The last connection with a peer has ended.
     LinkClosed {
         /// The link.

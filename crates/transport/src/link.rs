@@ -67,7 +67,7 @@ impl Link {
             .ok_or_else(|| TransportError::Lost("no connection is left".to_owned()))
     }
 
-    pub(crate) fn close(&self, code: VarInt) {
+    fn close(&self, code: VarInt) {
         for carrier in self.carriers.lock().iter() {
             carrier.connection.close(code, b"");
         }
@@ -88,7 +88,7 @@ impl Link {
         carrier.connection.send_datagram(bytes.freeze()).is_ok()
     }
 
-    /// Takes in a further connection; answers the one that is now superfluous.
+    /// Takes in a further connection; answers the one that is now superfluous and for this side to close.
     fn add(&self, new: Arc<Carrier>, local_is_smaller: bool) -> Option<Arc<Carrier>> {
         let mut carriers = self.carriers.lock();
         let Some(old) = carriers.first() else {
@@ -107,11 +107,21 @@ impl Link {
         loser.outbound.then_some(loser)
     }
 
-    /// Whether no connection is left.
-    fn remove(&self, carrier: &Arc<Carrier>) -> bool {
+    /// Forgets a connection that has ended; answers the one for new traffic.
+    fn remove(&self, carrier: &Arc<Carrier>) -> Option<Arc<Carrier>> {
         let mut carriers = self.carriers.lock();
         carriers.retain(|other| !Arc::ptr_eq(other, carrier));
-        carriers.is_empty()
+        carriers.first().cloned()
+    }
+
+    /// The event that tells which connection new traffic takes.
+    fn moved(&self, carrier: &Carrier) -> Event {
+        let remote = from_v6(carrier.connection.remote_address());
+        Event::LinkMoved {
+            link: self.id,
+            remote,
+            outbound: carrier.outbound,
+        }
     }
 }
 
@@ -137,9 +147,13 @@ impl Links {
         self.by_id.insert(link.id, link);
     }
 
-    fn remove(&mut self, link: &Link) {
+    /// Whether it was there. A peer that dials again gets a link of its own.
+    fn remove(&mut self, link: &Link) -> bool {
+        if self.by_id.remove(&link.id).is_none() {
+            return false;
+        }
         self.by_peer.remove(&link.peer);
-        self.by_id.remove(&link.id);
+        true
     }
 }
 
@@ -163,6 +177,9 @@ pub(crate) fn attach(
         if let Some(loser) = link.add(carrier.clone(), shared.local_id < peer) {
             tokio::spawn(drain(loser));
         }
+        if link.carrier().is_ok_and(|first| Arc::ptr_eq(&first, &carrier)) {
+            shared.sink.push(link.moved(&carrier));
+        }
         link
     } else {
         let link = Link {
@@ -185,6 +202,18 @@ pub(crate) fn attach(
     link.id
 }
 
+/// Ends the connections with a peer by this side's wish, and tells at once.
+pub(crate) fn close(shared: &Shared, link: &Link, code: VarInt) {
+    let mut links = shared.links.lock();
+    if links.remove(link) {
+        link.close(code);
+        shared.sink.push(Event::LinkClosed {
+            link: link.id,
+            reason: TransportError::Closed,
+        });
+    }
+}
+
 /// Takes streams and datagrams until the connection ends.
 async fn serve(shared: Arc<Shared>, link: Arc<Link>, carrier: Arc<Carrier>) {
     let datagrams = tokio::spawn(take_datagrams(shared.clone(), link.id, carrier.clone()));
@@ -199,8 +228,9 @@ async fn serve(shared: Arc<Shared>, link: Arc<Link>, carrier: Arc<Carrier>) {
     };
     datagrams.abort();
     let mut links = shared.links.lock();
-    if link.remove(&carrier) {
-        links.remove(&link);
+    if let Some(next) = link.remove(&carrier) {
+        shared.sink.push(link.moved(&next));
+    } else if links.remove(&link) {
         shared.sink.push(Event::LinkClosed {
             link: link.id,
             reason: reason.into(),

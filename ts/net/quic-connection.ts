@@ -1,0 +1,206 @@
+import { EspalierError } from '../base/error.ts'
+import type { NodeId } from '../base/identity.ts'
+import { checkBytes, checkInteger } from '../native/check.ts'
+import type { NativeEndpoint, Operation } from '../native/endpoint.ts'
+import { parseAddress, type Address } from './address.ts'
+import { QuicStream } from './quic-stream.ts'
+import type {
+  ByteStream,
+  CallOptions,
+  Connection,
+  ConnectionStats,
+  RequestOptions,
+  StreamOptions,
+  TrafficClass,
+} from './transport.ts'
+
+/** Bytes in the body of a request. */
+export const MAX_REQUEST_BYTES = 262_144
+/** Bytes that an answer may have, whatever its caller allows. */
+export const MAX_RESPONSE_BYTES = 1_048_576
+const DEFAULT_RESPONSE_BYTES = 65_536
+const DEFAULT_TIMEOUT_MS = 10_000
+/** A day: longer waits are mistakes. */
+const MAX_TIMEOUT_MS = 86_400_000
+const MAX_PROTOCOL = 65_535
+const MAX_CLOSE_CODE = 0xffff_ffff
+
+const CLASS_NUMBERS: Readonly<Record<TrafficClass, number>> = {
+  control: 0,
+  request: 1,
+  media: 2,
+  message: 3,
+  bulk: 4,
+}
+
+/** The link with one peer: whichever QUIC connection carries it. */
+export class QuicConnection implements Connection {
+  readonly peer: NodeId
+  readonly closed: Promise<EspalierError>
+  readonly #endpoint: NativeEndpoint
+  readonly #link: number
+  /** Bounded by the streams that either side may open. */
+  readonly #streams: Map<number, QuicStream>
+  #remote: Address
+  #outbound: boolean
+  #ending: EspalierError | undefined
+  #onClosed: (reason: EspalierError) => void = () => undefined
+
+  constructor(
+    endpoint: NativeEndpoint,
+    options: {
+      readonly peer: NodeId
+      readonly link: number
+      readonly remote: string
+      readonly outbound: boolean
+      /** Where the transport finds the streams that native code names. */
+      readonly streams: Map<number, QuicStream>
+    },
+  ) {
+    this.#endpoint = endpoint
+    this.#link = options.link
+    this.#streams = options.streams
+    this.peer = options.peer
+    this.#remote = parseRemote(options.remote)
+    this.#outbound = options.outbound
+    this.closed = new Promise((resolve) => (this.#onClosed = resolve))
+  }
+
+  get remote(): Address {
+    return this.#remote
+  }
+
+  /** Whether it has ended, or this side has asked for it. @internal */
+  get isEnding(): boolean {
+    return this.#ending !== undefined
+  }
+
+  get outbound(): boolean {
+    return this.#outbound
+  }
+
+  async request(protocol: number, body: Uint8Array, options: RequestOptions = {}): Promise<Uint8Array> {
+    checkInteger('protocol', protocol, 0, MAX_PROTOCOL)
+    checkBytes('body', body)
+    const maxResponseBytes = checkInteger(
+      'maxResponseBytes',
+      options.maxResponseBytes ?? DEFAULT_RESPONSE_BYTES,
+      0,
+      MAX_RESPONSE_BYTES,
+    )
+    if (body.byteLength > MAX_REQUEST_BYTES) {
+      throw new EspalierError(
+        'LIMIT_EXCEEDED',
+        `${body.byteLength} bytes were given, a request may have ${MAX_REQUEST_BYTES}`,
+      )
+    }
+    this.#check(options)
+    const operation = this.#endpoint.request({
+      link: this.#link,
+      protocol,
+      body,
+      maxResponseBytes,
+      trafficClass: CLASS_NUMBERS[options.trafficClass ?? 'request'],
+      timeoutMs: timeoutOf(options),
+    })
+    return abortable(operation, options.signal)
+  }
+
+  async openStream(protocol: number, options: StreamOptions = {}): Promise<ByteStream> {
+    checkInteger('protocol', protocol, 0, MAX_PROTOCOL)
+    this.#check(options)
+    const operation = this.#endpoint.openStream({
+      link: this.#link,
+      protocol,
+      trafficClass: CLASS_NUMBERS[options.trafficClass ?? 'bulk'],
+      timeoutMs: timeoutOf(options),
+    })
+    return this.takeStream(await abortable(operation, options.signal))
+  }
+
+  sendDatagram(protocol: number, body: Uint8Array): boolean {
+    checkInteger('protocol', protocol, 0, MAX_PROTOCOL)
+    checkBytes('body', body)
+    return this.#ending === undefined && this.#endpoint.sendDatagram(this.#link, protocol, body)
+  }
+
+  close(code: number): void {
+    checkInteger('code', code, 0, MAX_CLOSE_CODE)
+    if (this.#ending !== undefined) return
+    this.#ending = new EspalierError('CLOSED', 'this side closed the connection')
+    this.#endpoint.closeLink(this.#link, code)
+  }
+
+  stats(): ConnectionStats {
+    const [rttMs = 0, bytesSent = 0, bytesReceived = 0, packetsLost = 0] =
+      this.#ending === undefined ? this.#endpoint.stats(this.#link) : []
+    const { keyExchange, signature, cipherSuite } = this.#endpoint
+    return { keyExchange, signature, cipherSuite, rttMs, bytesSent, bytesReceived, packetsLost }
+  }
+
+  /** The stream of a native number. @internal */
+  takeStream(number: number): QuicStream {
+    const stream = new QuicStream(this.#endpoint, {
+      peer: this.peer,
+      number,
+      onReleased: () => this.#streams.delete(number),
+    })
+    this.#streams.set(number, stream)
+    return stream
+  }
+
+  /** @internal */
+  onMoved(to: { readonly remote: string; readonly outbound: boolean }): void {
+    this.#remote = parseRemote(to.remote)
+    this.#outbound = to.outbound
+  }
+
+  /** @internal */
+  onClosed(reason: EspalierError): void {
+    this.#ending ??= reason
+    this.#onClosed(this.#ending)
+  }
+
+  #check(options: CallOptions): void {
+    if (this.#ending !== undefined) throw this.#ending
+    throwIfAborted(options.signal)
+  }
+}
+
+/** Throws `ABORTED` when the caller has given up already. */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true) throw aborted(signal)
+}
+
+/** The milliseconds of a call. Throws `INVALID_ARGUMENT`. */
+export function timeoutOf(options: CallOptions): number {
+  const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS
+  return checkInteger('timeoutMs', Math.ceil(timeoutMs), 0, MAX_TIMEOUT_MS)
+}
+
+/** The outcome of `operation`, ended early with `ABORTED` by `signal`. */
+export async function abortable<T>(operation: Operation<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return operation.result
+  let onAbort = (): void => undefined
+  const given = new Promise<never>((_resolve, reject) => {
+    onAbort = () => {
+      operation.cancel()
+      reject(aborted(signal))
+    }
+    signal.addEventListener('abort', onAbort, { once: true })
+  })
+  try {
+    return await Promise.race([operation.result, given])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
+}
+
+function aborted(signal: AbortSignal): EspalierError {
+  return new EspalierError('ABORTED', 'the caller gave up', { cause: signal.reason })
+}
+
+/** A link-local address carries the zone of this machine, which says nothing to others. */
+function parseRemote(text: string): Address {
+  return parseAddress(text.replace(/%[^\]]*/, ''))
+}
