@@ -11,11 +11,16 @@ export interface Group extends Readonly<Record<string, unknown>> {
   readonly tests: readonly Case[]
 }
 
-/** Reads a JSON file of test/vectors, gzipped or not. */
-export function readVectors<T = { readonly testGroups: readonly Group[] }>(path: string): T {
+/** The groups of a JSON file of test/vectors, gzipped or not. */
+export function readVectors(path: string): { readonly testGroups: readonly Group[] } {
+  return readJson(path) as { readonly testGroups: readonly Group[] }
+}
+
+/** A JSON file of test/vectors, gzipped or not. */
+export function readJson(path: string): unknown {
   const file = fileURLToPath(new URL(join('../../../vectors', path), import.meta.url))
   const bytes = readFileSync(file)
-  return JSON.parse((path.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString('utf8')) as T
+  return JSON.parse((path.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString('utf8'))
 }
 
 /** The bytes of a hexadecimal field; an absent one is empty. */
