@@ -2,6 +2,8 @@
 
 export const GROUPS = ['crypto', 'erasure', 'transport', 'storage', 'objects']
 
+const FLAGS = ['--quick', '--json', '--markdown', '--only', '--rounds', '--seconds', '--no-build', '--help']
+
 const USAGE = `usage: npm run bench -- [${GROUPS.join('] [')}] [--quick] [--json | --markdown] [--no-build]
                         [--only TEXT] [--rounds N] [--seconds N]
 
@@ -30,7 +32,11 @@ export function readOptions(words) {
     else if (word === '--rounds') options.rounds = numberOf(word, queue.shift(), { min: 1, max: 99 })
     else if (word === '--seconds') options.seconds = numberOf(word, queue.shift(), { min: 0.02, max: 60 })
     else if (GROUPS.includes(word)) options.groups.push(word)
-    else leave(2, `${JSON.stringify(word)} is neither a group nor a flag\n\n${USAGE}`)
+    else
+      leave(
+        2,
+        `${JSON.stringify(word)} is neither a group nor a flag; ${nearest(word)} is the nearest\n\n${USAGE}`,
+      )
   }
   if (options.json && options.markdown) leave(2, 'take one of --json and --markdown')
   const chosen = GROUPS.filter((group) => options.groups.length === 0 || options.groups.includes(group))
@@ -50,7 +56,25 @@ function numberOf(flag, text, { min, max }) {
   return number
 }
 
+function nearest(word) {
+  return [...GROUPS, ...FLAGS].sort((a, b) => distance(word, a) - distance(word, b))[0]
+}
+
+/** Edits that turn one word into the other. */
+function distance(a, b) {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
+  for (const [i, letter] of [...a].entries()) {
+    const next = [i + 1]
+    for (const [j, other] of [...b].entries()) {
+      next.push(Math.min(row[j] + (letter === other ? 0 : 1), row[j + 1] + 1, next[j] + 1))
+    }
+    row = next
+  }
+  return row.at(-1)
+}
+
 function leave(code, text) {
-  process.stderr.write(`${text}\n`)
+  const output = code === 0 ? process.stdout : process.stderr
+  output.write(`${text}\n`)
   process.exit(code)
 }
