@@ -1,3 +1,4 @@
+import { allowManyListeners } from '../base/abort.ts'
 import type { Env } from '../base/env.ts'
 import { EspalierError, toEspalierError } from '../base/error.ts'
 import { keyOfNode, type Key, type NodeId } from '../base/identity.ts'
@@ -57,6 +58,7 @@ export class Dht {
     options: DhtOptions = {},
   ) {
     const checked = checkDhtOptions(options)
+    allowManyListeners(this.#stopping.signal)
     const { rpc, env, store } = deps
     const self = rpc.localId
     this.#rpc = rpc
@@ -126,9 +128,9 @@ export class Dht {
         const message = `none of ${peers.length} bootstrap nodes answered: ${cause.message}`
         throw new EspalierError('PEER_UNREACHABLE', message, { cause, details: { tried: peers.length } })
       }
-      await this.#upkeep.lookUpSelf(signal)
-      // Every bucket that has no look-up yet.
-      await this.#upkeep.refreshBuckets({ idleMs: 0, signal })
+      const nearest = await this.#upkeep.lookUpSelf(signal)
+      // Fewer than k nearest are all that there are; else every bucket that has no look-up yet.
+      if (nearest.length >= this.#options.k) await this.#upkeep.refreshBuckets({ idleMs: 0, signal })
     })
     await this.#contacts.save()
     if (this.#options.serves) {

@@ -1,3 +1,4 @@
+import { allowManyListeners } from '../base/abort.ts'
 import { compareBytes } from '../base/bytes.ts'
 import type { Env } from '../base/env.ts'
 import { EspalierError } from '../base/error.ts'
@@ -66,7 +67,7 @@ export class Search {
         request: { sender: this.#contacts.sender(), target },
         signal,
       })
-    await drive(lookup, { ask, signal })
+    await drive(lookup, { ask, clock: this.#env.clock, signal })
     return lookup.closest()
   }
 
@@ -80,6 +81,7 @@ export class Search {
     // What is still under way when the look-up ends early is given up.
     const ended = new AbortController()
     const signals = { signal: AbortSignal.any([signal, ended.signal]) }
+    allowManyListeners(signals.signal)
     const ask = async (peer: Peer): Promise<readonly Peer[]> => {
       const request = { sender: this.#contacts.sender(), kind, key }
       const { record, peers } = await this.#contacts.ask(peer, { type: getRecord, request, ...signals })
@@ -91,7 +93,7 @@ export class Search {
       return peers
     }
     try {
-      await drive(lookup, { ask, signal, isEnough })
+      await drive(lookup, { ask, clock: this.#env.clock, signal, isEnough })
     } finally {
       ended.abort()
     }

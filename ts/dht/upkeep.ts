@@ -45,9 +45,9 @@ export class Upkeep {
     this.#publisher = deps.publisher
   }
 
-  /** Learns the own neighbourhood. */
-  async lookUpSelf(signal: AbortSignal): Promise<void> {
-    await this.#search.closest(keyOfNode(this.#self), signal)
+  /** Learns the own neighbourhood; answers who is nearest. */
+  async lookUpSelf(signal: AbortSignal): Promise<readonly Peer[]> {
+    return this.#search.closest(keyOfNode(this.#self), signal)
   }
 
   /** Looks into every bucket where no look-up went for `idleMs`. */
