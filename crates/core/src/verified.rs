@@ -63,7 +63,7 @@ pub fn extract_slice(data: &[u8], nodes: &[u8], start: u64, length: u64) -> Resu
     let total = data.len() as u64;
     let range = chunk_range(total, start, length)?;
     if nodes.len() as u64 != outboard_bytes(total) {
-        return Err(CoreError::size("outboard", nodes.len(), outboard_bytes(total)));
+        return Err(CoreError::size("nodes", nodes.len(), outboard_bytes(total)));
     }
     let mut slice = Vec::new();
     cut(data, 0, nodes, &range, &mut slice);
