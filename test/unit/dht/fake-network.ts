@@ -25,12 +25,20 @@ export class FakeNetwork {
   /** Requests that reached a peer, by message name. */
   readonly counts = new Map<string, number>()
 
+  #keys = 0
+
   constructor(seed: string) {
     this.world = new World({ seed })
   }
 
   get nodes(): readonly FakeNode[] {
     return [...this.ports.values()].flatMap(({ node }) => (node === undefined ? [] : [node]))
+  }
+
+  /** The next of a series of keys that the seed fixes. */
+  nextCrypto(): NodeCrypto {
+    this.#keys += 1
+    return realCrypto(this.world.rng.split(`key ${this.#keys}`).bytes(32))
   }
 
   port(id: NodeId): FakePort {
@@ -92,11 +100,8 @@ export class FakePort implements RpcPort {
     if (options.signal?.aborted === true) throw new EspalierError('ABORTED', 'given up')
     this.#network.counts.set(type.name, (this.#network.counts.get(type.name) ?? 0) + 1)
     const signal = options.signal ?? new AbortController().signal
-    const answer = await target.#serve(type.protocol, body, {
-      id: this.localId,
-      remote: this.address,
-      signal,
-    })
+    const served = target.#serve(type.protocol, body, { id: this.localId, remote: this.address, signal })
+    const answer = await this.#inTime(served, options)
     if (!target.isUp) throw new EspalierError('CONNECTION_LOST', 'the peer went away')
     if (answer.byteLength > type.maxResponseBytes) throw new EspalierError('LIMIT_EXCEEDED', type.name)
     return type.decodeResponse(answer)
@@ -150,6 +155,22 @@ export class FakePort implements RpcPort {
     throw new EspalierError('UNSUPPORTED', 'no streams here')
   }
 
+  /** The answer, unless simulated time or the caller's patience ends before. */
+  #inTime(served: Promise<Uint8Array>, options: CallOptions): Promise<Uint8Array> {
+    return new Promise((resolve, reject) => {
+      const timer = this.#network.world.clock.setTimer(options.timeoutMs ?? 10_000, () => {
+        reject(new EspalierError('TIMEOUT', 'no answer'))
+      })
+      const onAbort = (): void => reject(new EspalierError('ABORTED', 'given up'))
+      options.signal?.addEventListener('abort', onAbort, { once: true })
+      const end = (): void => {
+        timer.cancel()
+        options.signal?.removeEventListener('abort', onAbort)
+      }
+      served.finally(end).then(resolve, reject)
+    })
+  }
+
   #dial(id: NodeId): FakePort {
     const isConnected = this.#connected.has(id)
     const known = isConnected
@@ -201,7 +222,7 @@ export class FakeNode {
       readonly skewMs?: number
     } = {},
   ) {
-    const { crypto = realCrypto(), store, log = silentLog, port, skewMs = 0, ...dhtOptions } = options
+    const { crypto = network.nextCrypto(), store, log = silentLog, port, skewMs = 0, ...dhtOptions } = options
     this.network = network
     this.id = nodeIdOf(crypto, crypto.publicKey)
     this.port = port ?? network.port(this.id)
