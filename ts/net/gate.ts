@@ -5,11 +5,11 @@ interface Waiter {
   readonly reject: (error: EspalierError) => void
 }
 
-/** A place behind the gate, or in the queue before it. */
+/** A place in the queue before a gate. */
 export interface Ticket {
-  /** Nothing when the gate was open; else it resolves at one's turn. */
-  readonly turn: Promise<void> | undefined
-  /** Frees the place, in the queue as well. To be called exactly once. */
+  /** Resolves at one's turn: the place behind the gate is taken then. */
+  readonly turn: Promise<void>
+  /** Gives up the place, in the queue or behind the gate. To be called at most once. */
   leave(): void
 }
 
@@ -28,32 +28,28 @@ export class Gate {
     return this.#inside === 0 && this.#waiters.size === 0
   }
 
-  get isFull(): boolean {
-    return this.#inside >= this.#max
+  /** Takes a place if one is free. */
+  pass(): boolean {
+    if (this.#inside >= this.#max) return false
+    this.#inside += 1
+    return true
   }
 
-  enter(): Ticket {
-    if (!this.isFull) {
-      this.#inside += 1
-      return { turn: undefined, leave: () => this.#leave() }
-    }
+  /** Joins the queue. */
+  queue(): Ticket {
     let waiter: Waiter | undefined
     const turn = new Promise<void>((resolve, reject) => {
       waiter = { resolve, reject }
       this.#waiters.add(waiter)
     })
     const leave = () => {
-      if (waiter === undefined || !this.#waiters.delete(waiter)) this.#leave()
+      if (waiter === undefined || !this.#waiters.delete(waiter)) this.leave()
     }
     return { turn, leave }
   }
 
-  /** Sends everyone who waits away. */
-  close(error: EspalierError): void {
-    for (const waiter of this.#waiters) waiter.reject(error)
-  }
-
-  #leave(): void {
+  /** Frees a place: whoever waits longest gets it. */
+  leave(): void {
     const [next] = this.#waiters
     if (next === undefined) {
       this.#inside -= 1
@@ -61,5 +57,10 @@ export class Gate {
     }
     this.#waiters.delete(next)
     next.resolve()
+  }
+
+  /** Sends everyone who waits away. */
+  close(error: EspalierError): void {
+    for (const waiter of this.#waiters) waiter.reject(error)
   }
 }

@@ -1,7 +1,7 @@
 import { EspalierError } from '../base/error.ts'
 import type { NodeId } from '../base/identity.ts'
 import type { Call } from './call.ts'
-import { Gate, type Ticket } from './gate.ts'
+import { Gate } from './gate.ts'
 
 /** Own requests under way: at most so many to one peer, so many to all, and so many that wait. */
 export class Gates {
@@ -23,35 +23,31 @@ export class Gates {
     this.#maxQueued = options.maxQueuedRequests
   }
 
+  /** The function that frees the place, when nobody has to wait. Throws `CLOSED`. */
+  tryEnter(peer: NodeId): (() => void) | undefined {
+    if (this.#closed !== undefined) throw this.#closed
+    const gate = this.#gateOf(peer)
+    if (!gate.pass()) return undefined
+    if (this.#total.pass()) return () => this.#leave(peer, gate)
+    this.#leaveOwn(peer, gate)
+    return undefined
+  }
+
   /**
-   * Resolves with the function that frees the place. Codes: `LIMIT_EXCEEDED` when too many wait
+   * Waits and answers the function that frees the place. Codes: `LIMIT_EXCEEDED` when too many wait
    * already, `TIMEOUT`, `ABORTED`, `CLOSED`.
    */
   async enter(peer: NodeId, call: Call): Promise<() => void> {
     const gate = this.#gateOf(peer)
     // The peer's own gate comes first, so that a slow peer's crowd takes no place from the others.
-    const first = this.#take(gate)
-    const leaveFirst = () => {
-      first.leave()
-      if (gate.isIdle) this.#perPeer.delete(peer)
-    }
+    await this.#pass(gate, call)
     try {
-      if (first.turn !== undefined) await this.#wait(first.turn, call)
-      const second = this.#take(this.#total)
-      try {
-        if (second.turn !== undefined) await this.#wait(second.turn, call)
-      } catch (error) {
-        second.leave()
-        throw error
-      }
-      return () => {
-        second.leave()
-        leaveFirst()
-      }
+      await this.#pass(this.#total, call)
     } catch (error) {
-      leaveFirst()
+      this.#leaveOwn(peer, gate)
       throw error
     }
+    return () => this.#leave(peer, gate)
   }
 
   close(error: EspalierError): void {
@@ -69,20 +65,31 @@ export class Gates {
     return gate
   }
 
-  #take(gate: Gate): Ticket {
+  async #pass(gate: Gate, call: Call): Promise<void> {
     if (this.#closed !== undefined) throw this.#closed
-    if (gate.isFull && this.#queued >= this.#maxQueued) {
+    if (gate.pass()) return
+    if (this.#queued >= this.#maxQueued) {
       throw new EspalierError('LIMIT_EXCEEDED', `${this.#queued} requests wait for their turn already`)
     }
-    return gate.enter()
-  }
-
-  async #wait(turn: Promise<void>, call: Call): Promise<void> {
+    const ticket = gate.queue()
     this.#queued += 1
     try {
-      await call.race(turn)
+      await call.race(ticket.turn)
+    } catch (error) {
+      ticket.leave()
+      throw error
     } finally {
       this.#queued -= 1
     }
+  }
+
+  #leave(peer: NodeId, gate: Gate): void {
+    this.#total.leave()
+    this.#leaveOwn(peer, gate)
+  }
+
+  #leaveOwn(peer: NodeId, gate: Gate): void {
+    gate.leave()
+    if (gate.isIdle) this.#perPeer.delete(peer)
   }
 }

@@ -7,7 +7,7 @@ const FIRST_BACK_OFF_MS = 1_000
 const MAX_BACK_OFF_MS = 30_000
 
 interface Entry {
-  /** Best first: the last good one, then the latest told. Bounded by MAX_ADDRESSES. */
+  /** Best first: the last good one, then the latest ones told that were new. Bounded by MAX_ADDRESSES. */
   addresses: Address[]
   /** Whether the first address has worked, and worked last. */
   isFirstGood: boolean
@@ -42,6 +42,12 @@ export class Peers {
    * back-off: the failures were those of other addresses.
    */
   learn(id: NodeId, addresses: readonly Address[]): void {
+    const known = this.#entries.get(id)?.addresses
+    // Most of what is told is known: every request names its peer's addresses.
+    if (known !== undefined && addresses.every((address) => includes(known, address))) {
+      this.#touch(id)
+      return
+    }
     const dialable = addresses
       .slice(0, MAX_ADDRESSES)
       .filter((address) => isDialable(address, { allowPrivate: this.#allowPrivate }))
@@ -94,8 +100,7 @@ export class Peers {
 }
 
 function includes(addresses: readonly Address[], address: Address): boolean {
-  const name = formatAddress(address)
-  return addresses.some((other) => formatAddress(other) === name)
+  return addresses.some(({ host, port }) => host === address.host && port === address.port)
 }
 
 function distinct(addresses: readonly Address[]): Address[] {

@@ -117,10 +117,11 @@ export class Rpc implements RpcPort {
       const message = `${type.name} has at most ${type.maxRequestBytes} bytes, not ${body.byteLength}`
       throw new EspalierError('LIMIT_EXCEEDED', message)
     }
-    const id = await this.#idOf(peer, call)
-    const leave = await this.#gates.enter(id, call)
+    const known = this.#idOf(peer, call)
+    const id = typeof known === 'string' ? known : await known
+    const leave = this.#gates.tryEnter(id) ?? (await this.#gates.enter(id, call))
     try {
-      const pooled = await this.#pooled(id, call)
+      const pooled = this.#pool.use(id) ?? (await this.#dial(id, call))
       const answer = await this.#occupy(pooled, () =>
         pooled.connection.request(type.protocol, body, {
           ...call.rest(),
@@ -147,10 +148,11 @@ export class Rpc implements RpcPort {
     options: CallOptions = {},
   ): Promise<ByteStream> {
     const call = this.#begin(options)
-    const id = await this.#idOf(peer, call)
-    const leave = await this.#gates.enter(id, call)
+    const known = this.#idOf(peer, call)
+    const id = typeof known === 'string' ? known : await known
+    const leave = this.#gates.tryEnter(id) ?? (await this.#gates.enter(id, call))
     try {
-      const pooled = await this.#pooled(id, call)
+      const pooled = this.#pool.use(id) ?? (await this.#dial(id, call))
       return await pooled.connection.openStream(type.protocol, {
         ...call.rest(),
         trafficClass: type.trafficClass,
@@ -198,7 +200,8 @@ export class Rpc implements RpcPort {
     return new Call(this.#env.clock, options, CALL_TIMEOUT_MS)
   }
 
-  async #idOf(peer: PeerAddress | NodeId, call: Call): Promise<NodeId> {
+  /** The id alone where it is known, so that the common case waits for nothing. */
+  #idOf(peer: PeerAddress | NodeId, call: Call): NodeId | Promise<NodeId> {
     const id = typeof peer === 'string' ? peer : peer.id
     if (id === this.localId) {
       throw new EspalierError('INVALID_ARGUMENT', 'a node does not call itself over the network')
@@ -209,9 +212,7 @@ export class Rpc implements RpcPort {
     return id
   }
 
-  async #pooled(id: NodeId, call: Call): Promise<Pooled> {
-    const known = this.#pool.use(id)
-    if (known !== undefined) return known
+  async #dial(id: NodeId, call: Call): Promise<Pooled> {
     return this.#adopt(await this.#dialler.dial(id, call))
   }
 

@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { EspalierError } from '../../../ts/base/error.ts'
 import { nodeIdFromBytes, type NodeId } from '../../../ts/base/identity.ts'
@@ -101,6 +102,58 @@ describe('the gates', () => {
     leave()
     ;(await queued)()
     ;(await gates.enter(A, call))()
+  })
+
+  test('whoever may enter without waiting is never ahead of one who waits', async () => {
+    const { gates, call, world } = setUp({ maxRequests: 1 })
+    const leave = gates.tryEnter(A)
+    expect(leave).toBeDefined()
+    expect(gates.tryEnter(A)).toBeUndefined()
+    expect(gates.tryEnter(B)).toBeUndefined()
+    const waiting = gates.enter(B, call)
+    await world.run(0)
+
+    leave?.()
+
+    expect(gates.tryEnter(A)).toBeUndefined()
+    ;(await waiting)()
+    gates.tryEnter(A)?.()
+    expect(gates.tryEnter(B)).toBeDefined()
+  })
+
+  test('no order of coming, waiting and giving up lets too many through or loses a place', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.tuple(fc.nat(2), fc.nat(60), fc.nat(60)), { maxLength: 40 }),
+        async (visits) => {
+          const { world, gates } = setUp({ maxRequests: 3, maxRequestsPerPeer: 2, maxQueuedRequests: 5 })
+          const inside = [0, 0, 0]
+          let most = 0
+          const visit = async ([peer, timeoutMs, stayMs]: [number, number, number]) => {
+            const id = idOf(peer + 1)
+            const leave =
+              gates.tryEnter(id) ?? (await gates.enter(id, new Call(world.clock, { timeoutMs }, 1)))
+            inside[peer]! += 1
+            most = Math.max(most, inside[0]! + inside[1]! + inside[2]!)
+            expect(inside[peer]).toBeLessThanOrEqual(2)
+            await new Promise<void>((resolve) => world.schedule(stayMs, resolve))
+            inside[peer]! -= 1
+            leave()
+          }
+          const running = visits.map((each) =>
+            visit(each).catch((error: unknown) => (error as EspalierError).code),
+          )
+          const outcomes = await world.runUntil(Promise.all(running))
+
+          expect(most).toBeLessThanOrEqual(3)
+          expect(outcomes.every((code) => [undefined, 'TIMEOUT', 'LIMIT_EXCEEDED'].includes(code))).toBe(true)
+          // Every place is free again.
+          expect([gates.tryEnter(A), gates.tryEnter(A), gates.tryEnter(B)].includes(undefined)).toBe(false)
+          expect(gates.tryEnter(B)).toBeUndefined()
+        },
+      ),
+      { numRuns: 60 },
+    )
   })
 
   test('who gives up while waiting loses the place to the next', async () => {

@@ -89,6 +89,17 @@ describe('the address book', () => {
     expect(peers.addressesOf(idOf(1))).toEqual([at(1)])
   })
 
+  test('being told of a peer again keeps it, even when nothing about it is new', () => {
+    const peers = book(2)
+    peers.learn(idOf(1), [at(1)])
+    peers.learn(idOf(2), [at(2)])
+    peers.learn(idOf(1), [at(1)])
+    peers.learn(idOf(3), [at(3)])
+
+    expect(peers.addressesOf(idOf(1))).toEqual([at(1)])
+    expect(peers.addressesOf(idOf(2))).toEqual([])
+  })
+
   test('a failure of an unknown peer leaves nothing behind, nor does a forgotten one', () => {
     const peers = book()
     peers.failed(ID, 0)
