@@ -88,7 +88,12 @@ export class ShardFiles implements ShardStore {
       const release = this.#index.reserve(own.sizeBytes)
       try {
         const temporary = await this.#receive(name, own, source)
-        await this.#locks.run(name, () => this.#accept(name, { header: own, temporary, release }))
+        try {
+          await this.#locks.run(name, () => this.#accept(name, { header: own, temporary, release }))
+        } finally {
+          // Nothing is left of it when it was moved to its place.
+          await this.#folder.discard(temporary)
+        }
       } finally {
         release()
       }
@@ -179,15 +184,11 @@ export class ShardFiles implements ShardStore {
   ): Promise<void> {
     const { header, temporary, release } = shard
     // Another put of the same shard may have been faster.
-    if (await this.#renew(name, header)) {
-      await this.#folder.discard(temporary)
-      return
-    }
+    if (await this.#renew(name, header)) return
     try {
       await this.#folder.place(name, temporary)
       await this.#store.write([shardChange(header)])
     } catch (thrown) {
-      await this.#folder.discard(temporary)
       // With CLOSED nobody knows whether the row is there: the next start will see.
       if (!(thrown instanceof EspalierError && thrown.code === 'CLOSED')) await this.#folder.remove(name)
       throw thrown
