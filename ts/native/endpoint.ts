@@ -1,5 +1,5 @@
 import { EspalierError } from '../base/error.ts'
-import { fromNativeText, native } from './error.ts'
+import { fromNative, fromNativeText, native } from './error.ts'
 import { addon } from './load.ts'
 import { hold, onWake, release } from './queue.ts'
 import { RequestBatch, type BatchedRequest } from './request-batch.ts'
@@ -163,31 +163,54 @@ export class NativeEndpoint {
       case EVENT.linkUp: {
         const bytes = payload()
         const peer = { id: bytes.slice(0, ID_BYTES), remote: text(bytes.subarray(ID_BYTES)) }
-        return this.#events.linkUp(first, { ...peer, outbound: second === 1 })
+        this.#events.linkUp(first, { ...peer, outbound: second === 1 })
+        return
       }
-      case EVENT.linkMoved:
-        return this.#events.linkMoved(first, { remote: text(payload()), outbound: second === 1 })
-      case EVENT.linkClosed:
-        return this.#events.linkClosed(first, fromNativeText(text(payload())))
+      case EVENT.linkMoved: {
+        this.#events.linkMoved(first, { remote: text(payload()), outbound: second === 1 })
+        return
+      }
+      case EVENT.linkClosed: {
+        this.#events.linkClosed(first, fromNativeText(text(payload())))
+        return
+      }
       case EVENT.dialled:
-      case EVENT.streamDone:
-        return this.#settle(first, second === 1, third, payload)
-      case EVENT.answered:
-        return this.#settle(first, second === 1, undefined, payload)
-      case EVENT.request:
-        return this.#events.request(first, second, third, payload())
-      case EVENT.requestCancelled:
-        return this.#events.requestCancelled(first)
-      case EVENT.datagram:
-        return this.#events.datagram(second, third, payload())
-      case EVENT.streamOpened:
-        return this.#events.streamOpened(first, second, third)
-      case EVENT.streamReadable:
-        return this.#events.streamReadable(first)
-      case EVENT.streamWritable:
-        return this.#events.streamWritable(first)
-      case EVENT.closed:
-        return this.#end()
+      case EVENT.streamDone: {
+        this.#settle(first, second === 1, third, payload)
+        return
+      }
+      case EVENT.answered: {
+        this.#settle(first, second === 1, undefined, payload)
+        return
+      }
+      case EVENT.request: {
+        this.#events.request(first, second, third, payload())
+        return
+      }
+      case EVENT.requestCancelled: {
+        this.#events.requestCancelled(first)
+        return
+      }
+      case EVENT.datagram: {
+        this.#events.datagram(second, third, payload())
+        return
+      }
+      case EVENT.streamOpened: {
+        this.#events.streamOpened(first, second, third)
+        return
+      }
+      case EVENT.streamReadable: {
+        this.#events.streamReadable(first)
+        return
+      }
+      case EVENT.streamWritable: {
+        this.#events.streamWritable(first)
+        return
+      }
+      case EVENT.closed: {
+        this.#end()
+        return
+      }
       default:
         throw new EspalierError('INVALID_STATE', `the native addon told an unknown event ${kind}`)
     }
@@ -204,7 +227,7 @@ export class NativeEndpoint {
         native(() => start(operation))
       } catch (thrown) {
         this.#operations.delete(operation)
-        reject(thrown as EspalierError)
+        reject(fromNative(thrown))
       }
     })
     const cancel = (): void => {
@@ -224,7 +247,10 @@ export class NativeEndpoint {
   }
 
   #flushSoon(): void {
-    if (this.#batch.sizeBytes >= FLUSH_BYTES) return this.#flush()
+    if (this.#batch.sizeBytes >= FLUSH_BYTES) {
+      this.#flush()
+      return
+    }
     if (this.#isFlushDue) return
     this.#isFlushDue = true
     queueMicrotask(() => {
