@@ -131,6 +131,15 @@ export async function hold({ connections }, dial) {
 /** Connections that stay open until this process ends. Bounded by the commands of one run. */
 const held = []
 
+/** What `count` things take that `make` makes and keeps, in memory. */
+export async function growthOf(count, make) {
+  const before = residentBytes()
+  const startedAtMs = performance.now()
+  await make()
+  const seconds = (performance.now() - startedAtMs) / 1000
+  return { count, seconds, cpuSeconds: 0, growthBytes: residentBytes() - before }
+}
+
 /** Adds one to a little-endian counter at the start of `bytes`: every round gets another message. */
 export function countUp(bytes) {
   for (let index = 0; index < 8; index += 1) {

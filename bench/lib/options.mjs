@@ -1,6 +1,6 @@
 // The words after `npm run bench --`.
 
-export const GROUPS = ['crypto', 'erasure', 'transport', 'storage', 'objects']
+export const GROUPS = ['crypto', 'erasure', 'transport', 'storage', 'objects', 'dht']
 
 const FLAGS = ['--quick', '--json', '--markdown', '--only', '--rounds', '--seconds', '--no-build', '--help']
 
