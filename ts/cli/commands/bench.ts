@@ -8,7 +8,7 @@ import type { Command } from '../command.ts'
 export const benchCommand: Command = {
   name: 'bench',
   summary: 'measure this machine beside plain native programs and other libraries',
-  usage: '[crypto] [erasure] [transport] [storage] [objects]',
+  usage: '[crypto] [erasure] [transport] [storage] [objects] [dht]',
   details: [
     'Runs the benchmark groups that are named, or all. Each figure is taken beside a plain Rust program and',
     'the other libraries in the same run, because machines vary from hour to hour.',
