@@ -107,9 +107,9 @@ function load(home: string, env: Record<string, string> = {}): { code: string; a
     import { addon } from ${JSON.stringify(join(home, 'dist', 'native', 'load.js'))}
     try { addon(); console.log(JSON.stringify({ code: 'loaded', attempts: [] })) }
     catch (error) { console.log(JSON.stringify({ code: error.code, attempts: error.details?.attempts ?? [String(error)] })) }`
-  const { ESPALIER_NATIVE_PATH: _one, NAPI_RS_NATIVE_LIBRARY_PATH: _two, ...rest } = process.env
   const child = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
-    env: { ...rest, ...env },
+    // An empty value counts as none, whatever the environment of the test run names.
+    env: { ...process.env, ESPALIER_NATIVE_PATH: '', NAPI_RS_NATIVE_LIBRARY_PATH: '', ...env },
     encoding: 'utf8',
   })
   return JSON.parse(child.stdout) as { code: string; attempts: string[] }
