@@ -30,6 +30,7 @@ describe('a process killed with SIGKILL', () => {
         const child = Child.run(WRITER, [folder, String(round)])
         await child.said(1)
         await killAfter(child, Math.random() * 80)
+        expect(child.lines[0]).toBe('ready')
         for (const line of child.lines) if (line !== 'ready') acknowledged.add(line)
       }
 
@@ -65,6 +66,7 @@ describe('a process killed with SIGKILL', () => {
       const child = Child.run(PAIRS, [folder, String(round)])
       await child.said(1)
       await killAfter(child, Math.random() * 40)
+      expect(child.lines[0]).toBe('ready')
     }
 
     const store = await openDatabase(join(folder, 'a.db'), NO_BALLAST)

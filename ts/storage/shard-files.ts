@@ -38,7 +38,7 @@ export class ShardFiles implements ShardStore {
   readonly #index: ShardIndex
   readonly #locks = new KeyedLock()
   /** Shards coming in, told when the store closes. Bounded by the quota's count of shards. */
-  readonly #incoming = new Set<() => void>()
+  readonly #incoming = new Set<AbortController>()
   /** Calls under way. Bounded by the callers' concurrency. */
   readonly #running = new Set<Promise<unknown>>()
   #isClosed = false
@@ -142,7 +142,7 @@ export class ShardFiles implements ShardStore {
   /** Gives up what is coming in, waits for the rest. Never rejects. */
   async close(): Promise<void> {
     this.#isClosed = true
-    for (const stop of this.#incoming) stop()
+    for (const controller of this.#incoming) controller.abort()
     await Promise.allSettled(this.#running)
   }
 
@@ -166,15 +166,12 @@ export class ShardFiles implements ShardStore {
   }
 
   async #receive(name: string, header: ShardHeader, source: AsyncIterable<Uint8Array>): Promise<string> {
-    let stop: () => void = () => undefined
-    const stopped = new Promise<'stopped'>((resolve) => {
-      stop = () => resolve('stopped')
-    })
-    this.#incoming.add(stop)
+    const controller = new AbortController()
+    this.#incoming.add(controller)
     try {
-      return await this.#folder.receive(name, { header, source, stopped })
+      return await this.#folder.receive(name, { header, source, signal: controller.signal })
     } finally {
-      this.#incoming.delete(stop)
+      this.#incoming.delete(controller)
     }
   }
 
