@@ -83,7 +83,7 @@ export class QuicTransport implements Transport {
     if (peer.addresses.length === 0) {
       throw new EspalierError('PEER_UNREACHABLE', 'no address of the peer is known')
     }
-    const link = await this.#dial(endpoint, peer).wait(options)
+    const link = await this.#linkTo(endpoint, peer, options)
     const connection = this.#connections.get(link)
     if (connection === undefined) throw new EspalierError('CONNECTION_LOST', 'the connection ended at once')
     return connection
@@ -92,6 +92,15 @@ export class QuicTransport implements Transport {
   async close(): Promise<void> {
     this.#isClosed = true
     await this.#endpoint?.close()
+  }
+
+  async #linkTo(endpoint: NativeEndpoint, peer: PeerAddress, options: CallOptions): Promise<number> {
+    try {
+      return await this.#dial(endpoint, peer).wait(options)
+    } catch (thrown) {
+      // A dial that closing cut short looks like one that nobody answered.
+      throw this.#isClosed ? closed() : thrown
+    }
   }
 
   #dial(endpoint: NativeEndpoint, peer: PeerAddress): QuicDial {
