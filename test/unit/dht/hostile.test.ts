@@ -99,7 +99,8 @@ test('a put that only liars would take is not reported as stored, nor is one tha
       payload: encodePointer(pointer),
     },
   ])
-  for (const liar of nodes.slice(1)) liar.port.handle(putRecord, () => ({ kind: 'stale', current: false_! }))
+  for (const liar of nodes.slice(1))
+    liar.port.handle(putRecord, () => ({ kind: 'stale' as const, current: false_! }))
 
   await expect(owner.dht.publishPointer(pointer)).rejects.toMatchObject({ code: 'QUORUM_FAILED' })
   await stopAll(nodes)
@@ -134,7 +135,7 @@ test('a call ends with its time-out, when its caller gives up, and when the node
 function answer(liar: FakeNode, peers: (target: Key) => readonly Peer[]): void {
   liar.port.handle(findNode, ({ target }) => peers(target))
   liar.port.handle(getRecord, ({ key }) => ({ record: undefined, peers: peers(key) }))
-  liar.port.handle(putRecord, () => ({ kind: 'full' }))
+  liar.port.handle(putRecord, () => ({ kind: 'full' as const }))
 }
 
 function answerRaw(liar: FakeNode, bytes: () => Uint8Array): void {

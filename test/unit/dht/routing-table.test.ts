@@ -1,0 +1,195 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { keyFromBytes, keyOfNode, nodeIdFromBytes, type Key, type NodeId } from '../../../ts/base/identity.ts'
+import { MAX_FAILURES } from '../../../ts/dht/bucket.ts'
+import { KEY_BITS, commonPrefixBits, compareDistance, keyInBucket } from '../../../ts/dht/key.ts'
+import { RoutingTable } from '../../../ts/dht/routing-table.ts'
+import { SeededRng } from '../../../ts/sim/rng.ts'
+
+const rng = new SeededRng('routing table')
+const own = idOf(new Uint8Array(32))
+
+describe('keys', () => {
+  test('are ordered by XOR distance, like the numbers that they are', () => {
+    fc.assert(
+      fc.property(bytes32(), bytes32(), bytes32(), (target, a, b) => {
+        const [x, y] = [distance(target, a), distance(target, b)]
+
+        expect(Math.sign(compareDistance(keyFromBytes(target), { a, b }))).toBe(x < y ? -1 : x > y ? 1 : 0)
+      }),
+    )
+  })
+
+  test('share the leading bits that their distance lacks', () => {
+    fc.assert(
+      fc.property(
+        bytes32(),
+        fc.integer({ min: 0, max: KEY_BITS - 1 }),
+        bytes32(),
+        (mine, prefixBits, random) => {
+          const key = keyInBucket(keyFromBytes(mine), { prefixBits, random })
+
+          expect(commonPrefixBits(keyFromBytes(mine), key)).toBe(prefixBits)
+          expect(distance(mine, key).toString(2).length).toBe(KEY_BITS - prefixBits)
+        },
+      ),
+    )
+    expect(commonPrefixBits(keyOfNode(own), keyOfNode(own))).toBe(KEY_BITS)
+  })
+})
+
+describe('the table', () => {
+  test('gives the same closest contacts as sorting all of them, for any target and count', () => {
+    const table = new RoutingTable(own, { capacity: 200 })
+    const ids = Array.from({ length: 600 }, (_, at) => near(keyOfNode(own), at % 12))
+    for (const id of ids) table.seen(id, 0)
+    const present = table.contacts().map(({ id }) => id)
+
+    for (let run = 0; run < 100; run += 1) {
+      const base = run % 3 === 0 ? rng.bytes(32) : keyOfNode(run % 3 === 1 ? own : ids[run]!)
+      const target = keyFromBytes(Uint8Array.from(base))
+      const count = 1 + (run % 40)
+      const found = table.closest(target, { count, aliveOnly: false }).map(({ id }) => id)
+      expect(found).toEqual(sorted(present, target).slice(0, count))
+    }
+    expect(table.size).toBe(present.length)
+  })
+
+  test('finds exactly the twenty closest of 10,000 contacts', () => {
+    const table = new RoutingTable(own, { capacity: 10_000 })
+    const ids = Array.from({ length: 10_000 }, (_, at) => near(keyOfNode(own), at % 14))
+    for (const id of ids) table.seen(id, 0)
+    const target = keyFromBytes(rng.bytes(32))
+    const startMs = performance.now()
+
+    for (let run = 0; run < 100; run += 1) table.closest(target, { count: 20, aliveOnly: true })
+
+    console.log(`closest 20 of 10,000: ${((performance.now() - startMs) * 10).toFixed(0)} µs`)
+    const found = table.closest(target, { count: 20, aliveOnly: true }).map(({ id }) => id)
+    expect(found).toEqual(sorted(ids, target).slice(0, 20))
+    expect(table.size).toBe(10_000)
+  })
+
+  test('never holds this node, and holds every other once', () => {
+    const table = new RoutingTable(own)
+    const other = near(keyOfNode(own), 0)
+
+    expect(table.seen(own, 0).kind).toBe('known')
+    expect(table.seen(other, 0).kind).toBe('added')
+    expect(table.seen(other, 1).kind).toBe('known')
+
+    expect(table.contacts().map(({ id }) => id)).toEqual([other])
+    expect(table.size).toBe(1)
+  })
+
+  test('a full bucket asks for its longest silent contact to be pinged, once, and keeps it when it answers', () => {
+    const { table, members } = fullBucket()
+    const newcomer = near(keyOfNode(own), 3)
+
+    expect(table.seen(newcomer, 50)).toEqual({ kind: 'waiting', check: members[0] })
+    expect(table.seen(near(keyOfNode(own), 3), 51)).toEqual({ kind: 'waiting', check: undefined })
+    expect(table.has(newcomer)).toBe(false)
+    table.seen(members[0]!, 52)
+
+    expect(table.has(members[0]!)).toBe(true)
+    expect(table.has(newcomer)).toBe(false)
+    // It has just been heard of: the next check is the next one's.
+    expect(table.seen(newcomer, 53)).toEqual({ kind: 'waiting', check: members[1] })
+  })
+
+  test('a contact of a full bucket that does not answer gives its place to the latest that waits', () => {
+    const { table, members } = fullBucket()
+    const [early, late] = [near(keyOfNode(own), 3), near(keyOfNode(own), 3)]
+    table.seen(early, 50)
+    table.seen(late, 51)
+
+    expect(table.failed(members[0]!)).toEqual({ removed: true, promoted: late })
+
+    expect(table.has(members[0]!)).toBe(false)
+    expect(table.has(late)).toBe(true)
+    expect(table.has(early)).toBe(false)
+    expect(table.size).toBe(20)
+    expect(table.failed(members[1]!)).toEqual({ removed: true, promoted: early })
+  })
+
+  test('at most ten wait, and the oldest of them is forgotten', () => {
+    const { table, members } = fullBucket()
+    const waiting = Array.from({ length: 11 }, () => near(keyOfNode(own), 3))
+    for (const [at, id] of waiting.entries()) table.seen(id, 50 + at)
+
+    const promoted = members.slice(0, 11).map((id) => table.failed(id).promoted)
+
+    expect(promoted).toEqual([...waiting.slice(1).reverse(), undefined])
+    // Nobody waits any more: the eleventh has further chances.
+    expect(table.has(members[10]!)).toBe(true)
+  })
+
+  test('a check that ended without an answer either way can be made again', () => {
+    const { table, members } = fullBucket()
+    const newcomer = near(keyOfNode(own), 3)
+    table.seen(newcomer, 50)
+
+    table.endCheck(members[0]!)
+
+    expect(table.seen(newcomer, 51)).toEqual({ kind: 'waiting', check: members[0] })
+  })
+
+  test('where nobody waits a contact has three chances, is not told to others meanwhile, and an answer clears it', () => {
+    const table = new RoutingTable(own)
+    const id = near(keyOfNode(own), 0)
+    table.seen(id, 0)
+    const told = () => table.closest(keyOfNode(id), { count: 1, aliveOnly: true }).length
+
+    expect(told()).toBe(1)
+    table.failed(id)
+    expect(told()).toBe(0)
+    expect(table.closest(keyOfNode(id), { count: 1, aliveOnly: false }).length).toBe(1)
+    table.seen(id, 1)
+    expect(told()).toBe(1)
+    for (let failure = 1; failure < MAX_FAILURES; failure += 1) expect(table.failed(id).removed).toBe(false)
+    expect(table.failed(id)).toEqual({ removed: true, promoted: undefined })
+    expect(table.size).toBe(0)
+    expect(table.failed(id)).toEqual({ removed: false, promoted: undefined })
+  })
+
+  test('a bucket is stale until a look-up goes into its range, and again later; empty deeper ones never are', () => {
+    const table = new RoutingTable(own)
+    table.seen(near(keyOfNode(own), 2), 0)
+
+    expect(table.staleBuckets(100)).toEqual([0, 1, 2])
+    table.touch(keyInBucket(keyOfNode(own), { prefixBits: 1, random: rng.bytes(32) }), 100)
+    expect(table.staleBuckets(100)).toEqual([0, 2])
+    expect(table.staleBuckets(101)).toEqual([0, 1, 2])
+  })
+})
+
+/** A table whose bucket of three shared bits is full; its members in the order in which they were seen. */
+function fullBucket() {
+  const table = new RoutingTable(own)
+  const members = Array.from({ length: 20 }, () => near(keyOfNode(own), 3))
+  for (const [at, id] of members.entries()) table.seen(id, at)
+  return { table, members }
+}
+
+function near(key: Key, prefixBits: number): NodeId {
+  return idOf(keyInBucket(key, { prefixBits, random: rng.bytes(32) }))
+}
+
+function idOf(bytes: Uint8Array): NodeId {
+  return nodeIdFromBytes(bytes)
+}
+
+function sorted(ids: readonly NodeId[], target: Key): NodeId[] {
+  return ids
+    .map((id) => ({ id, far: distance(target, keyOfNode(id)) }))
+    .sort((x, y) => (x.far < y.far ? -1 : x.far > y.far ? 1 : 0))
+    .map(({ id }) => id)
+}
+
+function distance(a: Uint8Array, b: Uint8Array): bigint {
+  return BigInt(`0x${Buffer.from(a).toString('hex')}`) ^ BigInt(`0x${Buffer.from(b).toString('hex')}`)
+}
+
+function bytes32(): fc.Arbitrary<Uint8Array> {
+  return fc.uint8Array({ minLength: 32, maxLength: 32 })
+}

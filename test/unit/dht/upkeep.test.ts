@@ -1,0 +1,143 @@
+import { expect, test } from 'vitest'
+import { keyOfNode } from '../../../ts/base/identity.ts'
+import { EspalierError } from '../../../ts/base/error.ts'
+import { hash } from '../../../ts/native/hash.ts'
+import { FakeNetwork, FakeNode, networkOf, stopAll } from './fake-network.ts'
+
+const MINUTE_MS = 60_000
+const HOUR_MS = 60 * MINUTE_MS
+const DAY_MS = 24 * HOUR_MS
+
+test('a restarted node knows its peers again without any bootstrap, but only those that answer', async () => {
+  const { network, nodes } = await networkOf(8)
+  const node = nodes[3]!
+  const gone = nodes[5]!
+  await node.dht.stop()
+  gone.port.isUp = false
+
+  const again = new FakeNode(network, { crypto: node.env.crypto, store: node.store, port: node.port })
+  await again.dht.start()
+  expect(again.dht.peers()).toEqual([])
+  await network.world.run(1_000)
+
+  const known = again.dht.peers().map(({ id }) => id)
+  expect([...known].sort()).toEqual(
+    nodes
+      .filter(({ id }) => id !== node.id && id !== gone.id)
+      .map(({ id }) => id)
+      .sort(),
+  )
+  await stopAll([...nodes.filter((other) => other !== node && other !== gone), again])
+})
+
+test('a node that dies leaves the tables of the others, and is not eligible from its first silence on', async () => {
+  const { network, nodes } = await networkOf(6)
+  const gone = nodes[2]!
+  expect(nodes[0]!.dht.eligible()).toContain(gone.id)
+  gone.port.isUp = false
+
+  await nodes[0]!.dht.findClosest(keyOfNode(gone.id))
+  expect(nodes[0]!.dht.eligible()).not.toContain(gone.id)
+  await network.world.run(2 * HOUR_MS)
+
+  for (const node of nodes.filter((other) => other !== gone)) {
+    expect(node.dht.peers().map(({ id }) => id)).not.toContain(gone.id)
+    expect(node.dht.peers().length).toBe(4)
+  }
+  await stopAll(nodes)
+})
+
+test('a pointer comes back within two hours on nodes that lost it, while its publisher runs', async () => {
+  const { network, nodes } = await networkOf(5)
+  const owner = nodes[0]!
+  const root = hash(Uint8Array.of(1))
+  const expiresUnixMs = network.world.clock.unixMs() + DAY_MS
+  await owner.dht.publishPointer({ root, holders: [owner.id], expiresUnixMs })
+  const replaced = nodes[3]!
+  await replaced.dht.stop()
+  const blank = new FakeNode(network, { crypto: replaced.env.crypto, port: replaced.port })
+  await blank.dht.start()
+  await blank.dht.bootstrap([owner.peer])
+  const before = blank.dht.recordCount
+
+  await network.world.run(2 * HOUR_MS)
+
+  expect(before).toBeLessThan(blank.dht.recordCount)
+  await owner.dht.stop()
+  owner.port.isUp = false
+  expect((await blank.dht.findPointer({ root, owner: owner.id }))?.root).toEqual(root)
+  await stopAll([blank, ...nodes.slice(1).filter((node) => node !== replaced)])
+})
+
+test('a node that nobody has in the book is located through its own record', async () => {
+  const { network, nodes } = await networkOf(30, { k: 4 })
+  await network.world.run(1_000)
+  const client = new FakeNode(network, { serves: false, k: 4 })
+  await client.dht.start()
+  await client.dht.bootstrap([nodes[0]!.peer])
+  const unknown = nodes.filter(({ id }) => client.port.addressesOf(id).length === 0)
+  expect(unknown.length).toBeGreaterThan(0)
+
+  for (const { id, port } of unknown) expect(await client.dht.locate(id)).toEqual([port.address])
+
+  expect(await client.dht.locate(client.id)).toEqual([])
+  await stopAll([...nodes, client])
+})
+
+test('a bootstrap list without a living node fails, one with a single living node does not', async () => {
+  const network = new FakeNetwork('bootstrap')
+  const [node, other] = [new FakeNode(network), new FakeNode(network)]
+  await node.dht.start()
+  await other.dht.start()
+  const dead = { addresses: [{ host: '192.0.2.1', port: 1 }] }
+
+  await expect(node.dht.bootstrap([dead])).rejects.toMatchObject({ code: 'PEER_UNREACHABLE' })
+  await node.dht.bootstrap([])
+  await node.dht.bootstrap([dead, { addresses: [other.port.address] }, node.peer])
+
+  expect(node.dht.peers().map(({ id }) => id)).toEqual([other.id])
+  expect(other.dht.peers().map(({ id }) => id)).toEqual([node.id])
+  await stopAll([node, other])
+})
+
+test('clocks that differ by four minutes do not keep nodes from storing and finding', async () => {
+  const network = new FakeNetwork('skew')
+  const nodes = [-4, 0, 4].map((minutes) => new FakeNode(network, { skewMs: minutes * MINUTE_MS }))
+  for (const node of nodes) await node.dht.start()
+  for (const node of nodes.slice(1)) await node.dht.bootstrap([nodes[0]!.peer])
+  const root = hash(Uint8Array.of(2))
+  const expiresUnixMs = network.world.clock.unixMs() + DAY_MS
+
+  const { accepted } = await nodes[1]!.dht.publishPointer({ root, holders: [], expiresUnixMs })
+
+  expect(accepted.length).toBe(3)
+  for (const node of nodes) {
+    expect((await node.dht.findPointer({ root, owner: nodes[1]!.id }))?.root).toEqual(root)
+  }
+  await stopAll(nodes)
+})
+
+test('after stop nothing runs any more, and stopping twice or before the start is fine', async () => {
+  const { network, nodes } = await networkOf(3)
+  await stopAll(nodes)
+  await stopAll(nodes)
+  const before = [...network.counts.values()].reduce((sum, count) => sum + count, 0)
+
+  await network.world.run(DAY_MS)
+
+  expect([...network.counts.values()].reduce((sum, count) => sum + count, 0)).toBe(before)
+  await expect(nodes[0]!.dht.start()).rejects.toMatchObject({ code: 'INVALID_STATE' })
+  const never = new FakeNode(network)
+  await expect(never.dht.findClosest(keyOfNode(never.id))).rejects.toMatchObject({ code: 'INVALID_STATE' })
+  await never.dht.stop()
+})
+
+test('options out of range and unknown ones are refused', () => {
+  const network = new FakeNetwork('options')
+  const wrong: readonly object[] = [{ k: 0 }, { k: 21 }, { paths: 0 }, { alpha: 1.5 }, { serve: true }]
+
+  for (const options of wrong) {
+    expect(() => new FakeNode(network, options)).toThrow(EspalierError)
+  }
+  expect(() => new FakeNode(network, { k: 20, paths: 16, alpha: 32 })).not.toThrow()
+})
