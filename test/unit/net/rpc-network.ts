@@ -57,6 +57,21 @@ export function makeNetwork(seed = 'rpc'): TestNetwork {
   return network
 }
 
+/** A node that listens. */
+export async function startedNode(network: TestNetwork, ...args: Parameters<TestNetwork['node']>) {
+  const node = network.node(...args)
+  await node.rpc.start()
+  return node
+}
+
+/** Two nodes that listen, in a world of their own. */
+export async function startedPair() {
+  const network = makeNetwork()
+  const a = await startedNode(network, 'a')
+  const b = await startedNode(network, 'b')
+  return { network, world: network.world, a, b }
+}
+
 /** How each promise ends, `ok` or its code, while time passes. */
 export async function codesOf(world: World, promises: readonly Promise<unknown>[]): Promise<string[]> {
   const codes = promises.map((promise) =>
