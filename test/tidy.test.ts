@@ -38,6 +38,7 @@ const DOORS: readonly string[] = [
   'ts/dht/search.ts',
   'ts/dht/server.ts',
   'ts/dht/upkeep.ts',
+  'ts/objects/byte-budget.ts',
   'ts/objects/file-target.ts',
   'ts/objects/frame-stream.ts',
   'ts/objects/get.ts',

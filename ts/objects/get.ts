@@ -2,10 +2,11 @@ import { EspalierError, toEspalierError } from '../base/error.ts'
 import type { NodeId } from '../base/identity.ts'
 import { shardBytesOf } from '../native/segment.ts'
 import type { Capability } from './capability.ts'
+import type { CheckedGet } from './check-options.ts'
 import { readLink, type ExpectedSize, type ReadLink } from './links.ts'
 import { decodeManifest, MAX_MANIFEST_BYTES, segmentCount, segmentSize, type Manifest } from './manifest.ts'
 import { Operation } from './operation.ts'
-import type { CheckedOptions, GetOptions, ObjectsDeps } from './options.ts'
+import type { CheckedOptions, ObjectsDeps } from './options.ts'
 import { ReadPlan } from './read-plan.ts'
 import { readSegmentShards } from './read-segment.ts'
 import { decodeChunk, maxChunkBytes, SEGMENTS_PER_CHUNK, ShardIds } from './segment-table.ts'
@@ -25,7 +26,7 @@ export class ObjectReader {
   readonly #deps: ObjectsDeps & { readonly coder: Coder }
   readonly #options: CheckedOptions
   readonly #capability: Required<Capability>
-  readonly #call: GetOptions
+  readonly #call: CheckedGet
   /** Bounded by MAX_POINTER_HOLDERS and the holders of the manifest. */
   readonly #links = new Map<
     NodeId,
@@ -41,7 +42,7 @@ export class ObjectReader {
     from: {
       readonly options: CheckedOptions
       readonly capability: Required<Capability>
-      readonly call: GetOptions
+      readonly call: CheckedGet
     },
   ) {
     this.#deps = deps
@@ -224,10 +225,11 @@ export class ObjectReader {
       const ready: ReadLink[] = []
       let unsettled = links.length
       let isAsking = false
+      let isOver = false
       let timer = clock.setTimer(0, () => undefined)
       const finish = (bytes: Uint8Array | undefined): void => {
+        isOver = true
         timer.cancel()
-        ready.length = 0
         resolve(bytes)
       }
       const giveUp = (): void => {
@@ -235,6 +237,7 @@ export class ObjectReader {
         if (unsettled === 0) finish(undefined)
       }
       const ask = (): void => {
+        if (isOver) return
         const link = ready.shift()
         isAsking = link !== undefined
         if (link === undefined) return
@@ -292,7 +295,7 @@ export interface ByteRange {
   readonly length: number
 }
 
-function rangeOf(manifest: Manifest, range: GetOptions['range']): ByteRange {
+function rangeOf(manifest: Manifest, range: CheckedGet['range']): ByteRange {
   const { sizeBytes } = manifest
   const start = range?.start ?? 0
   if (start > sizeBytes) {

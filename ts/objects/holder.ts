@@ -5,19 +5,22 @@ import type { NodeId } from '../base/identity.ts'
 import type { Caller, RpcPort } from '../net/rpc-port.ts'
 import type { ByteStream } from '../net/transport.ts'
 import type { ShardHeader, ShardStore } from '../storage/store.ts'
+import { ByteBudget } from './byte-budget.ts'
 import { FrameStream } from './frame-stream.ts'
 import { MAX_LEASE_MS } from './options.ts'
 import { Watchdog } from './watchdog.ts'
 import * as wire from './wire.ts'
 
-/** Streams that one peer may have open: a few objects at once. */
-const MAX_STREAMS_PER_PEER = 16
+/** Streams that one peer may have open: one for each object that it is storing or reading. */
+const MAX_STREAMS_PER_PEER = 256
 /** Streams of all peers together. */
-const MAX_STREAMS = 1024
+const MAX_STREAMS = 4096
 /** Shards of one put stream that may wait for the disk while the next ones arrive. */
 const MAX_UNANSWERED = 4
-/** Shards of at most 4 MiB that are held to be sent, for all readers together. */
-const MAX_SHARDS_IN_MEMORY = 24
+/** Bytes of shards that wait to be sent: for one peer, so that a few that stall keep nobody else waiting… */
+const MAX_PEER_MEMORY_BYTES = 8 * 1024 * 1024
+/** …and for all. */
+const MAX_MEMORY_BYTES = 64 * 1024 * 1024
 /** A peer that moves no byte for so long gives its stream back. */
 const IDLE_MS = 60_000
 /** Difference of the clocks that a lease forgives. */
@@ -29,10 +32,10 @@ export class ShardHolder {
   readonly #rpc: RpcPort
   readonly #env: Env
   readonly #shards: ShardStore
-  /** Open streams of each peer. Bounded by MAX_STREAMS. */
-  readonly #open = new Map<NodeId, Set<ByteStream>>()
+  /** Peers with open streams. Bounded by MAX_STREAMS. */
+  readonly #visitors = new Map<NodeId, Visitor>()
   #openCount = 0
-  readonly #memory = new Slots(MAX_SHARDS_IN_MEMORY)
+  readonly #memory = new ByteBudget(MAX_MEMORY_BYTES)
   #sweep: Timer | undefined
   #isStopped = false
 
@@ -47,7 +50,7 @@ export class ShardHolder {
       this.#serve(stream, caller, (frames) => this.#takeShards(frames)),
     )
     this.#rpc.handleStream(wire.GET_SHARDS, (stream, caller) =>
-      this.#serve(stream, caller, (frames) => this.#giveShards(frames)),
+      this.#serve(stream, caller, (frames, visitor) => this.#giveShards(frames, visitor)),
     )
     this.#scheduleSweep()
   }
@@ -55,27 +58,31 @@ export class ShardHolder {
   stop(): void {
     this.#isStopped = true
     this.#sweep?.cancel()
-    for (const streams of this.#open.values()) for (const stream of streams) stream.reset(wire.RESET.done)
+    for (const { streams } of this.#visitors.values()) {
+      for (const stream of streams) stream.reset(wire.RESET.done)
+    }
   }
 
   async #serve(
     stream: ByteStream,
     caller: Caller,
-    use: (frames: FrameStream) => Promise<void>,
+    use: (frames: FrameStream, visitor: Visitor) => Promise<void>,
   ): Promise<void> {
-    const streams = this.#open.get(caller.id) ?? new Set()
+    const visitor = this.#visitors.get(caller.id) ?? new Visitor()
+    const { streams } = visitor
     if (this.#isStopped || streams.size >= MAX_STREAMS_PER_PEER || this.#openCount >= MAX_STREAMS) {
       stream.reset(wire.RESET.busy)
       return
     }
-    this.#open.set(caller.id, streams.add(stream))
+    this.#visitors.set(caller.id, visitor)
+    streams.add(stream)
     this.#openCount += 1
     const watchdog = new Watchdog(this.#env.clock, {
       limitMs: IDLE_MS,
       onStalled: () => stream.reset(wire.RESET.stalled),
     })
     try {
-      await use(new FrameStream(stream, () => watchdog.touch()))
+      await use(new FrameStream(stream, () => watchdog.touch()), visitor)
       await stream.closeWrite()
     } catch (error) {
       const { code, message } = toEspalierError(error, 'STREAM_RESET', 'serving a stream')
@@ -84,7 +91,7 @@ export class ShardHolder {
     } finally {
       watchdog.stop()
       streams.delete(stream)
-      if (streams.size === 0) this.#open.delete(caller.id)
+      if (streams.size === 0) this.#visitors.delete(caller.id)
       this.#openCount -= 1
     }
   }
@@ -128,10 +135,11 @@ export class ShardHolder {
     return undefined
   }
 
-  async #giveShards(frames: FrameStream): Promise<void> {
+  async #giveShards(frames: FrameStream, visitor: Visitor): Promise<void> {
     for (let frame = await frames.readFrame(); frame !== undefined; frame = await frames.readFrame()) {
       const request = wire.decodeGetRequest(frame)
-      const release = await this.#memory.take()
+      const releasePeer = await visitor.memory.take(request.maxBytes)
+      const release = await this.#memory.take(request.maxBytes)
       try {
         const found = await this.#find(request)
         if (found instanceof Uint8Array) {
@@ -142,6 +150,7 @@ export class ShardHolder {
         }
       } finally {
         release()
+        releasePeer()
       }
     }
   }
@@ -169,6 +178,13 @@ export class ShardHolder {
       this.#scheduleSweep()
     })
   }
+}
+
+/** One peer's share of this holder. */
+class Visitor {
+  /** Bounded by MAX_STREAMS_PER_PEER. */
+  readonly streams = new Set<ByteStream>()
+  readonly memory = new ByteBudget(MAX_PEER_MEMORY_BYTES)
 }
 
 /** The bytes of one shard as they arrive, and the knowledge when the last has been read off the stream. */
@@ -202,28 +218,6 @@ class Arrival implements AsyncIterable<Uint8Array> {
     await Promise.race([this.#isConsumed, isStored])
     if (this.#failure === undefined) await drain(this.#pieces)
     else throw this.#failure.error
-  }
-}
-
-/** A counting semaphore, first come first served. */
-class Slots {
-  #free: number
-  /** Bounded by MAX_STREAMS. */
-  readonly #waiting: (() => void)[] = []
-
-  constructor(count: number) {
-    this.#free = count
-  }
-
-  /** Resolves with the function that gives the slot back. */
-  async take(): Promise<() => void> {
-    if (this.#free > 0) this.#free -= 1
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve))
-    return () => {
-      const next = this.#waiting.shift()
-      if (next === undefined) this.#free += 1
-      else next()
-    }
   }
 }
 

@@ -1,15 +1,21 @@
 import { encodeBase32 } from '../base/base32.ts'
 import { EspalierError } from '../base/error.ts'
-import { checkInteger, checkOptions } from '../native/check.ts'
-import { decodeSegment, encodeSegment, MAX_SEGMENT_BYTES } from '../native/segment.ts'
+import { checkPath } from '../native/check.ts'
+import { decodeSegment, encodeSegment } from '../native/segment.ts'
 import { parseReadReference } from './capability.ts'
+import {
+  checkGet,
+  checkGetBytes,
+  checkPut,
+  checkService,
+  type CheckedGet,
+  type CheckedPut,
+} from './check-options.ts'
 import { writeWhole } from './file-target.ts'
 import { ObjectReader, type OpenObject } from './get.ts'
 import { ShardHolder } from './holder.ts'
-import { MIN_SEGMENT_BYTES } from './manifest.ts'
 import type { Operation } from './operation.ts'
 import {
-  MAX_LEASE_MS,
   type CheckedOptions,
   type GetBytesOptions,
   type GetOptions,
@@ -17,13 +23,9 @@ import {
   type ObjectsOptions,
   type PutOptions,
   type PutResult,
-  type TransferOptions,
 } from './options.ts'
 import { ObjectWriter } from './put.ts'
 import { fileSource, sourceOf, type ObjectSource, type SegmentSource } from './source.ts'
-
-const DAY_MS = 86_400_000
-const TRANSFER_KEYS = ['signal', 'timeoutMs', 'onProgress'] as const
 
 /**
  * Objects of any size on the network: encrypted, erasure-coded, checked by hash. Memory is bounded by
@@ -40,7 +42,7 @@ export class Objects {
   /** Throws `INVALID_ARGUMENT` for an option that is unknown or out of range. */
   constructor(deps: ObjectsDeps, options: ObjectsOptions = {}) {
     this.#deps = { ...deps, coder: deps.coder ?? { encode: encodeSegment, decode: decodeSegment } }
-    this.#options = checkServiceOptions(options)
+    this.#options = checkService(options)
     const { rpc, env, shards } = deps
     if (shards !== undefined) this.#holder = new ShardHolder({ rpc, env, shards })
   }
@@ -72,15 +74,15 @@ export class Objects {
    */
   async put(data: ObjectSource, options: PutOptions = {}): Promise<PutResult> {
     this.#checkRunning()
-    const call = checkTransfer(options, TRANSFER_KEYS)
+    const call = checkPut(options)
     return this.#put(sourceOf(data, this.#options.segmentBytes), call)
   }
 
   /** As {@link put}, from a file. `INVALID_ARGUMENT` when it cannot be read. */
   async putFile(path: string, options: PutOptions = {}): Promise<PutResult> {
     this.#checkRunning()
-    const call = checkTransfer(options, TRANSFER_KEYS)
-    return this.#put(await fileSource(path, this.#options.segmentBytes), call)
+    const call = checkPut(options)
+    return this.#put(await fileSource(checkPath(path), this.#options.segmentBytes), call)
   }
 
   /**
@@ -90,19 +92,18 @@ export class Objects {
    * `SIGNATURE_INVALID`, `DECRYPT_FAILED`, `ABORTED`, `TIMEOUT`, `CLOSED`, `INVALID_ARGUMENT`.
    */
   async get(ref: string, options: GetOptions = {}): Promise<AsyncIterable<Uint8Array>> {
-    const call = checkTransfer(options, [...TRANSFER_KEYS, 'range'])
+    const call = checkGet(options)
     return (await this.#open(ref, call)).chunks
   }
 
   /** The whole object in memory. Codes: those of {@link get}, and `VALUE_TOO_LARGE` before anything is read. */
   async getBytes(ref: string, options: GetBytesOptions = {}): Promise<Uint8Array> {
-    const { maxBytes, ...call } = checkTransfer(options, [...TRANSFER_KEYS, 'range', 'maxBytes'])
-    const limit = checkInteger('maxBytes', maxBytes ?? 268_435_456, 0, Number.MAX_SAFE_INTEGER)
+    const { maxBytes, ...call } = checkGetBytes(options)
     const { range, chunks, abandon } = await this.#open(ref, call)
-    if (range.length > limit) {
+    if (range.length > maxBytes) {
       abandon()
-      throw new EspalierError('VALUE_TOO_LARGE', `${range.length} bytes, at most ${limit} are allowed`, {
-        details: { sizeBytes: range.length, maxBytes: limit },
+      throw new EspalierError('VALUE_TOO_LARGE', `${range.length} bytes, at most ${maxBytes} are allowed`, {
+        details: { sizeBytes: range.length, maxBytes },
       })
     }
     const bytes = new Uint8Array(range.length)
@@ -123,13 +124,14 @@ export class Objects {
     path: string,
     options: GetOptions = {},
   ): Promise<{ readonly sizeBytes: number }> {
-    const call = checkTransfer(options, [...TRANSFER_KEYS, 'range'])
+    const call = checkGet(options)
+    const target = checkPath(path)
     const { range, chunks } = await this.#open(ref, call)
-    await writeWhole(path, chunks, { suffix: encodeBase32(this.#deps.env.rng.bytes(5)) })
+    await writeWhole(target, chunks, { suffix: encodeBase32(this.#deps.env.rng.bytes(5)) })
     return { sizeBytes: range.length }
   }
 
-  async #put(source: SegmentSource, call: PutOptions): Promise<PutResult> {
+  async #put(source: SegmentSource, call: CheckedPut): Promise<PutResult> {
     let writer: ObjectWriter
     try {
       this.#checkRunning()
@@ -146,7 +148,7 @@ export class Objects {
     }
   }
 
-  async #open(ref: string, call: GetOptions): Promise<OpenObject & { readonly abandon: () => void }> {
+  async #open(ref: string, call: CheckedGet): Promise<OpenObject & { readonly abandon: () => void }> {
     this.#checkRunning()
     const capability = parseReadReference(ref)
     const reader = new ObjectReader(this.#deps, { options: this.#options, capability, call })
@@ -160,47 +162,6 @@ export class Objects {
     if (this.#phase === 'stopped') throw closed()
     if (this.#phase === 'new') throw new EspalierError('INVALID_STATE', 'objects are not started')
   }
-}
-
-function checkServiceOptions(options: ObjectsOptions): CheckedOptions {
-  const known = ['leaseMs', 'segmentBytes', 'dialTimeoutMs', 'stallTimeoutMs', 'hedgeMs'] as const
-  const { leaseMs, segmentBytes, dialTimeoutMs, stallTimeoutMs, hedgeMs } = checkOptions(
-    'options',
-    options,
-    known,
-  )
-  return {
-    leaseMs: checkInteger('leaseMs', leaseMs ?? MAX_LEASE_MS, 60_000, MAX_LEASE_MS),
-    segmentBytes: checkInteger(
-      'segmentBytes',
-      segmentBytes ?? MAX_SEGMENT_BYTES,
-      MIN_SEGMENT_BYTES,
-      MAX_SEGMENT_BYTES,
-    ),
-    dialTimeoutMs: checkInteger('dialTimeoutMs', dialTimeoutMs ?? 4000, 1, DAY_MS),
-    stallTimeoutMs: checkInteger('stallTimeoutMs', stallTimeoutMs ?? 15_000, 1, DAY_MS),
-    hedgeMs: checkInteger('hedgeMs', hedgeMs ?? 2000, 1, DAY_MS),
-  }
-}
-
-function checkTransfer<Options extends TransferOptions & Pick<GetOptions, 'range'>>(
-  options: Options,
-  known: readonly (keyof Options & string)[],
-): Options {
-  const given = checkOptions('options', options, known) as Options
-  if (given.timeoutMs !== undefined) checkInteger('timeoutMs', given.timeoutMs, 1, DAY_MS)
-  if (given.signal !== undefined && !(given.signal instanceof AbortSignal)) {
-    throw new EspalierError('INVALID_ARGUMENT', 'signal must be an AbortSignal')
-  }
-  if (given.onProgress !== undefined && typeof given.onProgress !== 'function') {
-    throw new EspalierError('INVALID_ARGUMENT', 'onProgress must be a function')
-  }
-  if (given.range !== undefined) {
-    const { start, length } = checkOptions('range', given.range, ['start', 'length'])
-    checkInteger('range.start', start, 0, Number.MAX_SAFE_INTEGER)
-    if (length !== undefined) checkInteger('range.length', length, 0, Number.MAX_SAFE_INTEGER)
-  }
-  return given
 }
 
 function closed(): EspalierError {

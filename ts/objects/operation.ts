@@ -1,7 +1,6 @@
 import { allowManyListeners } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
 import { EspalierError, toEspalierError } from '../base/error.ts'
-import type { CallOptions } from '../net/transport.ts'
 import { Watchdog } from './watchdog.ts'
 
 /** One put or get from start to end: the one place where abort, idle time-out, stop and failure meet. */
@@ -20,7 +19,9 @@ export class Operation {
 
   constructor(
     clock: Clock,
-    options: CallOptions & {
+    options: {
+      readonly signal: AbortSignal | undefined
+      readonly timeoutMs: number | undefined
       /** Called once, with why; lets go of everything that the operation holds. */
       readonly onEnd: (error: EspalierError) => void
     },

@@ -42,7 +42,7 @@ export interface ObjectsOptions {
   readonly leaseMs?: number
   /** Plaintext of a segment, 4,096 to 4,194,288 bytes: the unit of memory and of transfer. Default the largest. */
   readonly segmentBytes?: number
-  /** Finding, dialling and opening a stream to one holder. Default 4,000 ms. */
+  /** Finding, dialling and opening a stream to one holder. Default 5,000 ms. */
   readonly dialTimeoutMs?: number
   /** A holder that moves no byte for this long, while it should, has failed. Default 15,000 ms. */
   readonly stallTimeoutMs?: number

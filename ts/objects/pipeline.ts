@@ -66,9 +66,12 @@ export class Pipeline {
 
   /** Opens the stream ahead of need; a failure is final. */
   async open(): Promise<void> {
-    this.#throwIfFailed()
-    this.#session ??= this.#start()
-    await this.#session.opened
+    // Twice at most: the second failure of one pipeline is final.
+    for (let isOpen = false; !isOpen;) {
+      this.#throwIfFailed()
+      const session = (this.#session ??= this.#start())
+      isOpen = await session.opened
+    }
     this.#throwIfFailed()
   }
 
@@ -106,13 +109,15 @@ export class Pipeline {
       onIdle: () => {
         if (this.#session === session) this.#session = undefined
       },
-      onBroken: (error, wasOpen) => {
+      onBroken: (error) => {
         if (this.#session !== session) return
         this.#session = undefined
-        if (!wasOpen || !this.#mayReopen || !isWorthRetrying(error)) {
+        if (!this.#mayReopen || !isWorthRetrying(error)) {
           this.fail(error)
-        } else if (this.#items.length > 0) {
-          this.#mayReopen = false
+          return
+        }
+        this.#mayReopen = false
+        if (this.#items.length > 0) {
           this.#session = this.#start()
           this.#session.wake()
         }
@@ -129,13 +134,13 @@ export class Pipeline {
 interface SessionEvents {
   onAnswer(): void
   onIdle(): void
-  onBroken(error: EspalierError, wasOpen: boolean): void
+  onBroken(error: EspalierError): void
 }
 
 /** One stream of a pipeline, from its opening to its end. */
 class Session {
-  /** Settles when the stream is open or has failed; never rejects. */
-  readonly opened: Promise<void>
+  /** Whether the stream could be opened; never rejects. */
+  readonly opened: Promise<boolean>
   readonly #options: PipelineOptions
   readonly #items: Item[]
   readonly #events: SessionEvents
@@ -167,19 +172,21 @@ class Session {
     this.#raw?.reset(code)
   }
 
-  async #open(): Promise<void> {
+  async #open(): Promise<boolean> {
     try {
       const raw = await withDeadline(this.#openStream(), this.#options)
       if (this.#isEnded) {
         raw.reset(RESET.done)
-        return
+        return false
       }
       this.#raw = raw
       this.#stream = new FrameStream(raw, () => this.#watchdog?.touch())
       this.#watch(IDLE_MS)
       if (this.#items.length > 0) this.wake()
+      return true
     } catch (error) {
-      this.#break(toEspalierError(error, 'PEER_UNREACHABLE', 'the holder cannot be reached'), false)
+      this.#break(toEspalierError(error, 'PEER_UNREACHABLE', 'the holder cannot be reached'))
+      return false
     }
   }
 
@@ -197,7 +204,7 @@ class Session {
         await item.send(stream)
       }
     } catch (error) {
-      this.#break(toEspalierError(error, 'CONNECTION_LOST', 'writing to the holder'), true)
+      this.#break(toEspalierError(error, 'CONNECTION_LOST', 'writing to the holder'))
     }
     this.#isSending = false
   }
@@ -213,7 +220,7 @@ class Session {
       }
       if (!this.#hasEnded()) this.#watch(IDLE_MS)
     } catch (error) {
-      this.#break(toEspalierError(error, 'CONNECTION_LOST', 'reading from the holder'), true)
+      this.#break(toEspalierError(error, 'CONNECTION_LOST', 'reading from the holder'))
     }
     this.#isReceiving = false
   }
@@ -231,7 +238,7 @@ class Session {
     this.#watchdog?.stop()
     const onStalled = (): void => {
       if (this.#items.length > 0) {
-        this.#break(new EspalierError('TIMEOUT', 'the holder has stalled'), true)
+        this.#break(new EspalierError('TIMEOUT', 'the holder has stalled'))
         return
       }
       this.end(RESET.done)
@@ -240,16 +247,19 @@ class Session {
     this.#watchdog = new Watchdog(this.#options.clock, { limitMs, onStalled })
   }
 
-  #break(error: EspalierError, wasOpen: boolean): void {
+  #break(error: EspalierError): void {
     if (this.#isEnded) return
     this.end(error.code === 'PROTOCOL_VIOLATION' ? RESET.violation : RESET.done)
-    this.#events.onBroken(error, wasOpen)
+    this.#events.onBroken(error)
   }
 }
 
-/** A peer that stalls or breaks the protocol would do so again. */
+/**
+ * A peer that stalls, cannot be reached or breaks the protocol would do so again. A connection may end under a
+ * stream that is being opened, for example when both sides have dialled and one of the two is given up.
+ */
 function isWorthRetrying(error: EspalierError): boolean {
-  return ['CONNECTION_LOST', 'STREAM_RESET', 'CLOSED'].includes(error.code)
+  return ['CONNECTION_LOST', 'STREAM_RESET', 'CLOSED', 'ABORTED'].includes(error.code)
 }
 
 /** The transport keeps the same deadline; this one holds also while addresses are looked up. */

@@ -6,6 +6,7 @@ import { shardBytesOf, type EncodedSegment } from '../native/segment.ts'
 import { layoutFor } from '../placement/layout.ts'
 import { rankNodes } from '../placement/rendezvous.ts'
 import { formatReference } from './capability.ts'
+import type { CheckedPut } from './check-options.ts'
 import { writeLink, type WriteLink } from './links.ts'
 import {
   encodeManifest,
@@ -16,7 +17,7 @@ import {
   type PlacedHolder,
 } from './manifest.ts'
 import { Operation } from './operation.ts'
-import type { CheckedOptions, ObjectsDeps, PutOptions, PutResult, StoredOn } from './options.ts'
+import type { CheckedOptions, ObjectsDeps, PutResult, StoredOn } from './options.ts'
 import type { SegmentSource } from './source.ts'
 import { TableBuilder } from './segment-table.ts'
 import { WritePlan } from './write-plan.ts'
@@ -31,7 +32,7 @@ export class ObjectWriter {
   readonly #deps: ObjectsDeps & { readonly coder: Coder }
   readonly #options: CheckedOptions
   readonly #source: SegmentSource
-  readonly #call: PutOptions
+  readonly #call: CheckedPut
   readonly operation: Operation
 
   readonly #objectId: Uint8Array
@@ -53,7 +54,7 @@ export class ObjectWriter {
   /** Throws `PLACEMENT_IMPOSSIBLE` when no node is known. */
   constructor(
     deps: ObjectsDeps & { readonly coder: Coder },
-    from: { readonly options: CheckedOptions; readonly source: SegmentSource; readonly call: PutOptions },
+    from: { readonly options: CheckedOptions; readonly source: SegmentSource; readonly call: CheckedPut },
   ) {
     this.#deps = deps
     this.#options = from.options

@@ -81,6 +81,19 @@ describe('reading with holders gone', () => {
     await expect(reading).rejects.toMatchObject({ code: 'SHARDS_MISSING', details: { found: 7, needed: 8 } })
   })
 
+  test('a connection that ends under the opening is tried once more', async () => {
+    const { network, data, ref, holders } = await stored()
+    const reader = await network.client()
+    network.kill(holders.slice(0, 4))
+    for (const id of holders.slice(4)) network.holder(id).brokenDials = 1
+
+    expect(Buffer.compare(await reader.objects.getBytes(ref), data)).toBe(0)
+
+    network.holder(holders[4]!).brokenDials = 2
+    const reading = (await network.client()).objects.getBytes(ref)
+    await expect(reading).rejects.toMatchObject({ code: 'SHARDS_MISSING', details: { found: 7, needed: 8 } })
+  })
+
   test('without any holder there is no manifest', async () => {
     const { network, ref, holders } = await stored()
     const reader = await network.client()

@@ -69,6 +69,8 @@ export class FakeNode {
   isDead = false
   /** Whether a dial to this node, when dead, hangs until the dialler gives up. */
   isSilent = false
+  /** The next dials that end with their connection. */
+  brokenDials = 0
   /** Streams that were opened to this node, by protocol. */
   readonly opened: number[] = []
   /** Replaces the service's handlers: a hostile holder. */
@@ -164,6 +166,10 @@ export class FakeNode {
     }
     await Promise.resolve()
     if (node === undefined || node.isDead) throw new EspalierError('PEER_UNREACHABLE', 'gone')
+    if (node.brokenDials > 0) {
+      node.brokenDials -= 1
+      throw new EspalierError('CONNECTION_LOST', 'both sides had dialled')
+    }
     return node.accept(type, this.id)
   }
 }

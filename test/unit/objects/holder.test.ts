@@ -101,18 +101,37 @@ describe('a holder that is asked for shards', () => {
   })
 })
 
-test('a peer has sixteen streams, the next one is refused and ended ones make room', async () => {
+test('a peer has 256 streams, the next one is refused and ended ones make room', async () => {
   const network = await FakeNetwork.start(1)
   const [holder] = network.nodes.values()
   const [stranger, other] = [await network.client(), await network.client()]
   const open = (peer: FakeNode): ByteStream => holder!.accept(wire.GET_SHARDS, peer.id)
-  const streams = Array.from({ length: 16 }, () => open(stranger))
+  const streams = Array.from({ length: 256 }, () => open(stranger))
 
   await expect(readFrame(open(stranger))).rejects.toMatchObject({ code: 'STREAM_RESET' })
   expect(await isServed(open(other))).toBe(true)
   streams[0]!.reset(0)
   await new Promise((resolve) => setImmediate(resolve))
   expect(await isServed(open(stranger))).toBe(true)
+})
+
+test('a peer that takes nothing of what it asked for keeps no other peer waiting', async () => {
+  const network = await FakeNetwork.start(1)
+  const [holder] = network.nodes.values()
+  const [stranger, other] = [await network.client(), await network.client()]
+  const bytes = new Uint8Array(wire.MAX_SHARD_BYTES)
+  const expiresUnixMs = Date.now() + 60_000
+  await holder!.shards!.put({ id: hash(bytes), sizeBytes: bytes.byteLength, expiresUnixMs }, source(bytes))
+  const request = wire.encodeGetRequest({ id: hash(bytes), maxBytes: bytes.byteLength })
+
+  const stalled = Array.from({ length: 64 }, () => holder!.accept(wire.GET_SHARDS, stranger.id))
+  for (const stream of stalled) await stream.write(request)
+  await new Promise((resolve) => setTimeout(resolve, 50))
+
+  // Two of its shards are in memory; the others wait for its own sake.
+  expect(holder!.shards!.reads).toBe(2)
+  expect(await isServed(holder!.accept(wire.GET_SHARDS, other.id))).toBe(true)
+  for (const stream of stalled) stream.reset(0)
 })
 
 test('a node that keeps nothing for others serves no streams', async () => {

@@ -329,6 +329,14 @@ test.each([{ timeoutMs: 0 }, { timeoutMs: 1.5 }, { signal: 1 }, { onProgress: 1 
   },
 )
 
+test('an option that is unknown is refused with the one that was meant', async () => {
+  const network = await FakeNetwork.start(1)
+
+  const starting = network.client({ leaseMS: 60_000 } as object)
+
+  await expect(starting).rejects.toMatchObject({ code: 'INVALID_ARGUMENT', details: { nearest: 'leaseMs' } })
+})
+
 function patterned(sizeBytes: number): Uint8Array {
   return new Uint8Array(randomBytes(sizeBytes))
 }
