@@ -40,14 +40,14 @@ describe('a flipped bit of the database file', () => {
     // All of these bytes belong to rows, so that nearly every flip must have been noticed.
     expect(seen.corrupt).toBeGreaterThan(20 * seen.right)
     expect(seen.corrupt).toBeGreaterThan(200)
-  })
+  }, 600_000)
 
   test('anywhere in the file is never answered, by reading one and by reading all', () => {
     const step = 97 // Odd, so that all bits of a byte have their turn.
     for (let bit = 0; bit < good.length * 8; bit += step * STRIDE) {
       expect(readAfterFlip(bit), `bit ${bit}`).not.toBe('wrong')
     }
-  })
+  }, 600_000)
 
   test('is named, so that its row can be deleted or written again', async () => {
     const at = good.indexOf(valueOf('name 7'))
