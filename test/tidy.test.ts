@@ -31,6 +31,7 @@ const DOORS: readonly string[] = [
   'ts/dht/contacts.ts',
   'ts/dht/dht.ts',
   'ts/dht/drive.ts',
+  'ts/dht/handover.ts',
   'ts/dht/public-keys.ts',
   'ts/dht/publisher.ts',
   'ts/dht/record-shelf.ts',

@@ -6,7 +6,6 @@ import type { Address } from '../net/address.ts'
 import type { MessageType } from '../net/message.ts'
 import type { Caller, RpcPort } from '../net/rpc-port.ts'
 import type { Change, Store } from '../storage/store.ts'
-import type { Sighting } from './bucket.ts'
 import type { Peer } from './lookup.ts'
 import { MAX_ADDRESSES_BYTES, readAddresses, writeAddresses } from './peer-codec.ts'
 import { RoutingTable } from './routing-table.ts'
@@ -23,6 +22,9 @@ const NEUTRAL: ReadonlySet<ErrorCode> = new Set([
   'RECORD_INVALID',
   'STORAGE_FULL',
 ])
+
+/** Newcomers remembered; more than this at once find their records by the hourly republishing. */
+const MAX_NEWCOMERS = 256
 
 /** Rows of one write or scan. */
 const PAGE = 500
@@ -42,6 +44,8 @@ export class Contacts {
   readonly #stopped: AbortSignal
   /** Rows on disk. Bounded by the table. */
   #saved = new Set<NodeId>()
+  /** Came into the table since {@link takeNewcomers}. Bounded by {@link MAX_NEWCOMERS}. */
+  #newcomers = new Set<NodeId>()
 
   constructor(
     deps: { readonly rpc: RpcPort; readonly env: Env; readonly store: Store },
@@ -79,7 +83,7 @@ export class Contacts {
   ): Promise<Response> {
     const id = typeof peer === 'string' ? peer : peer.id
     const response = await this.#request(peer, question)
-    this.#note(this.table.seen(id, this.#env.clock.nowMs()))
+    this.#see(id)
     return response
   }
 
@@ -108,6 +112,13 @@ export class Contacts {
     return { id, addresses: this.#rpc.addressesOf(id) }
   }
 
+  /** Who came into the table since the last call. */
+  takeNewcomers(): ReadonlySet<NodeId> {
+    const newcomers = this.#newcomers
+    this.#newcomers = new Set()
+    return newcomers
+  }
+
   /** The saved table, for {@link ping}: a peer enters only after it has answered again. */
   async load(): Promise<Peer[]> {
     const peers: Peer[] = []
@@ -122,6 +133,12 @@ export class Contacts {
     this.#saved = new Set(peers.map(({ id }) => id))
     for (const peer of peers) this.#rpc.learn(peer)
     return peers
+  }
+
+  /** Whether contacts came or went since the table was written. */
+  get isChanged(): boolean {
+    const contacts = this.table.contacts()
+    return contacts.length !== this.#saved.size || contacts.some(({ id }) => !this.#saved.has(id))
   }
 
   /** Writes the whole table; rows of nodes that left are removed. */
@@ -167,12 +184,14 @@ export class Contacts {
       return
     }
     this.#rpc.learn({ id, addresses: sender.addresses })
-    this.#note(this.table.seen(id, this.#env.clock.nowMs()))
+    this.#see(id)
   }
 
-  /** A full bucket: its oldest contact keeps the place if it answers. */
-  #note(sighting: Sighting): void {
+  #see(id: NodeId): void {
+    const sighting = this.table.seen(id, this.#env.clock.nowMs())
+    if (sighting.kind === 'added' && this.#newcomers.size < MAX_NEWCOMERS) this.#newcomers.add(id)
     if (sighting.kind !== 'waiting' || sighting.check === undefined) return
+    // A full bucket: its oldest contact keeps the place if it answers.
     const { check } = sighting
     // The outcome is in the table; there is nobody to tell the error to.
     this.ping(check, this.#stopped).catch(() => this.table.endCheck(check))

@@ -3,11 +3,12 @@ import type { Env } from '../base/env.ts'
 import { EspalierError, toEspalierError } from '../base/error.ts'
 import { keyOfNode, type Key, type NodeId } from '../base/identity.ts'
 import { keyOfRecord, type RecordBody } from '../base/record.ts'
-import type { Address, PeerAddress } from '../net/address.ts'
+import { formatAddress, type Address, type PeerAddress } from '../net/address.ts'
 import type { RpcPort } from '../net/rpc-port.ts'
 import type { CallOptions } from '../net/transport.ts'
 import type { Store } from '../storage/store.ts'
 import { Contacts } from './contacts.ts'
+import { Handover } from './handover.ts'
 import { decodeNodeAd } from './node-ad.ts'
 import { checkDhtOptions, type CheckedDhtOptions, type DhtOptions } from './options.ts'
 import { decodePointer, encodePointer, type ObjectPointer } from './pointer.ts'
@@ -46,7 +47,10 @@ export class Dht {
   readonly #search: Search
   readonly #publisher: Publisher
   readonly #upkeep: Upkeep
+  readonly #handover: Handover
   readonly #server: Server
+  /** The addresses that the network was told last. */
+  #advertised = ''
   #repeats: readonly Repeat[] = []
   /** Writes of this node's own records by place, one after the other. Bounded by the calls under way. */
   readonly #turns = new Map<string, Promise<unknown>>()
@@ -79,6 +83,7 @@ export class Dht {
     this.#search = search
     this.#publisher = publisher
     this.#upkeep = new Upkeep({ self, env, store, contacts, search, shelf, publisher })
+    this.#handover = new Handover({ self, env, contacts, shelf, publicKeys }, checked)
     this.#server = new Server({ rpc, contacts, shelf, publicKeys }, checked)
   }
 
@@ -265,7 +270,8 @@ export class Dht {
   }
 
   #startTimers(): void {
-    const { selfLookupIntervalMs, refreshIntervalMs, republishIntervalMs, sweepIntervalMs } = this.#options
+    const { selfLookupIntervalMs, refreshIntervalMs, republishIntervalMs } = this.#options
+    const { housekeepingIntervalMs, sweepIntervalMs } = this.#options
     const repeat = (name: string, intervalMs: number, work: (signal: AbortSignal) => Promise<unknown>) =>
       new Repeat(this.#env, {
         name,
@@ -283,8 +289,18 @@ export class Dht {
         await this.#publisher.republish(signal)
         await this.#advertise(signal)
       }),
+      repeat('housekeeping', housekeepingIntervalMs, (signal) => this.#keepHouse(signal)),
       repeat('removal of expired records', sweepIntervalMs, () => this.#upkeep.sweep()),
     ]
+  }
+
+  /** What shall not wait for the long intervals. */
+  async #keepHouse(signal: AbortSignal): Promise<void> {
+    if (this.#contacts.isChanged) await this.#contacts.save()
+    if (!this.#options.serves) return
+    await this.#handover.run(signal)
+    const addresses = this.#options.ownAddresses()
+    if (addresses.map(formatAddress).join() !== this.#advertised) await this.#advertise(signal)
   }
 
   /** A node that knows nobody, or that others can't reach, has nothing to say. */
@@ -292,6 +308,7 @@ export class Dht {
     const addresses = this.#options.ownAddresses()
     if (!this.#options.serves || addresses.length === 0 || this.#contacts.table.size === 0) return
     await this.#upkeep.advertise(addresses, signal)
+    this.#advertised = addresses.map(formatAddress).join()
   }
 
   async #call<T>(options: CallOptions, work: (signal: AbortSignal) => Promise<T>): Promise<T> {

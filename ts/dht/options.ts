@@ -26,6 +26,8 @@ export interface DhtOptions {
   readonly refreshIntervalMs?: number
   /** Everything published is offered again. Default 1 h. */
   readonly republishIntervalMs?: number
+  /** Saving a table that changed, handing records to newcomers, advertising changed addresses. Default 10 s. */
+  readonly housekeepingIntervalMs?: number
   /** Removal of expired records. Default 5 min. */
   readonly sweepIntervalMs?: number
   /** Records kept in all. Default 65,536. */
@@ -51,6 +53,7 @@ const TABLE = {
   selfLookupIntervalMs: interval(7.5 * MINUTE_MS),
   refreshIntervalMs: interval(10 * MINUTE_MS),
   republishIntervalMs: interval(60 * MINUTE_MS),
+  housekeepingIntervalMs: interval(10_000),
   sweepIntervalMs: interval(5 * MINUTE_MS),
   maxRecords: limit(DEFAULT_VALUE_LIMITS.maxRecords),
   maxPerOwner: limit(DEFAULT_VALUE_LIMITS.maxPerOwner),

@@ -63,6 +63,11 @@ export class RecordShelf {
     return this.#values.size
   }
 
+  /** What is kept at this moment. */
+  entries(): readonly Entry[] {
+    return this.#values.entries()
+  }
+
   /** Reads all rows; one that is no longer good is deleted. Call it once, before anything else. */
   async load(): Promise<void> {
     let from: Uint8Array = Uint8Array.of(STORED)

@@ -58,6 +58,11 @@ export class Values {
     return this.#entries.size
   }
 
+  /** All entries of this moment. */
+  entries(): Entry[] {
+    return [...this.#entries.values()]
+  }
+
   get(place: Pick<Entry, 'kind' | 'key'>): Entry | undefined {
     return this.#entries.get(placeOf(place))
   }

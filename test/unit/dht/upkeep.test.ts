@@ -141,3 +141,45 @@ test('options out of range and unknown ones are refused', () => {
   }
   expect(() => new FakeNode(network, { k: 20, paths: 16, alpha: 32 })).not.toThrow()
 })
+
+test('a record stays findable when the network grows around its holders and its publisher is gone', async () => {
+  const { network, nodes } = await networkOf(3, { k: 4 })
+  const client = new FakeNode(network, { serves: false, k: 4 })
+  await client.dht.start()
+  await client.dht.bootstrap([nodes[0]!.peer])
+  const root = hash(Uint8Array.of(9))
+  const expiresUnixMs = network.world.clock.unixMs() + 30 * DAY_MS
+  await client.dht.publishPointer({ root, holders: [], expiresUnixMs })
+  await client.dht.stop()
+
+  const grown: FakeNode[] = []
+  for (let at = 0; at < 40; at += 1) {
+    const node = new FakeNode(network, { k: 4 })
+    await node.dht.start()
+    await node.dht.bootstrap([nodes[0]!.peer])
+    await network.world.run(15_000)
+    grown.push(node)
+  }
+  for (const old of nodes) {
+    await old.dht.stop()
+    old.port.isUp = false
+  }
+
+  for (const reader of grown.slice(0, 10)) {
+    expect((await reader.dht.findPointer({ root, owner: client.id }))?.root).toEqual(root)
+  }
+  await stopAll(grown)
+})
+
+test('a table that changed is on disk within seconds, for a node that is killed', async () => {
+  const { network, nodes } = await networkOf(4)
+  const first = nodes[0]!
+
+  await network.world.run(15_000)
+
+  expect(await first.store.count('peers')).toBe(3)
+  nodes[1]!.port.isUp = false
+  await network.world.run(2 * HOUR_MS)
+  expect(await first.store.count('peers')).toBe(2)
+  await stopAll(nodes)
+})
