@@ -69,7 +69,7 @@ pub fn start(_exports: Object<'_>, env: napi::Env) -> napi::Result<()> {
     let environment = Arc::new(Environment::new());
     CURRENT.with(|current| current.replace(Some(environment.clone())));
     env.add_env_cleanup_hook(environment, |environment| {
-        let own = CURRENT.try_with(|current| current.take());
+        let own = CURRENT.try_with(RefCell::take);
         environment.close();
         drop(own);
     })?;

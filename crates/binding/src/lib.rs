@@ -3,6 +3,10 @@
 
 // napi hands every argument over by value.
 #![allow(clippy::needless_pass_by_value)]
+// What is sealed and what seals it belong together.
+#![allow(clippy::similar_names)]
+// napi exports nothing from a test build, so that there most of this is unused.
+#![cfg_attr(test, allow(dead_code, unused_imports))]
 
 mod arguments;
 mod bytes;

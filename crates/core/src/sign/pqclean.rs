@@ -49,8 +49,9 @@ fn response_is_short(signature: &[u8; SIGNATURE_BYTES]) -> bool {
     signature[CHALLENGE_BYTES..CHALLENGE_BYTES + RESPONSE_BYTES]
         .chunks_exact(5)
         .all(|pair| {
-            let [a, b, c, d, e] = [0, 1, 2, 3, 4].map(|at| u32::from(pair[at]));
-            in_bounds(a | b << 8 | (c & 15) << 16) && in_bounds(c >> 4 | d << 4 | e << 12)
+            let byte = |at: usize| u32::from(pair[at]);
+            in_bounds(byte(0) | byte(1) << 8 | (byte(2) & 15) << 16)
+                && in_bounds(byte(2) >> 4 | byte(3) << 4 | byte(4) << 12)
         })
 }
 
