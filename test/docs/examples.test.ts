@@ -10,7 +10,7 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
 /** Every ```ts block of the README and the guide with what it prints; a block that is missing here fails. */
 const PRINTED: Readonly<Record<string, readonly (string | RegExp)[]>> = {
-  'README.md': ['an apple tree on a lattice\n', /^true Uint8Array\(32\) \[\n {2}100, 55, 179, 172/],
+  'README.md': ['an apple tree on a lattice\n', /^true Uint8Array\(32\) \[\n {2}100, {2}55, 179, 172/],
   'docs/guide/errors.md': ['not read: SHARDS_MISSING { found: 1, needed: 2 }\n'],
   'docs/guide/objects.md': ['stored 1000000 bytes as 2 + 1 shards\nread 1000000 bytes\n'],
   'docs/guide/values.md': ['1 winter\n2 spring\n'],

@@ -28,8 +28,7 @@ describe('a process killed with SIGKILL', () => {
       const acknowledged = new Set<string>()
       for (let round = 0; round < ROUNDS; round++) {
         const child = Child.run(WRITER, [folder, String(round)])
-        await child.said(1)
-        await killAfter(child, Math.random() * 80)
+        await killAfterWrites(child, Math.random() * 80)
         expect(child.lines[0]).toBe('ready')
         for (const line of child.lines) if (line !== 'ready') acknowledged.add(line)
       }
@@ -64,8 +63,7 @@ describe('a process killed with SIGKILL', () => {
     const rounds = Math.ceil(ROUNDS / 5)
     for (let round = 0; round < rounds; round++) {
       const child = Child.run(PAIRS, [folder, String(round)])
-      await child.said(1)
-      await killAfter(child, Math.random() * 40)
+      await killAfterWrites(child, Math.random() * 40)
       expect(child.lines[0]).toBe('ready')
     }
 
@@ -155,9 +153,9 @@ describe('two processes on one folder', () => {
   })
 })
 
-async function killAfter(child: Child, delayMs: number): Promise<void> {
-  // The moment of the kill is what varies from round to round: time itself is the input here.
-  await new Promise((resolve) => setTimeout(resolve, delayMs))
+/** Kills while it goes on writing; how far it has come is what varies from round to round. */
+async function killAfterWrites(child: Child, writes: number): Promise<void> {
+  await child.said(2 + Math.floor(writes))
   await child.kill()
 }
 
@@ -198,6 +196,7 @@ for (let lane = 0; lane < 8; lane++) void (async () => {
       { table: 'records', key, value: new Uint8Array(3_000) },
       { table: 'objects', key, value: new Uint8Array(3_000) },
     ])
+    say('pair')
   }
 })()
 `

@@ -92,6 +92,6 @@ function runNode(words: readonly string[], options: ChildOptions): Promise<Endin
 function factsIn(stdout: string): Readonly<Record<string, unknown>>[] {
   return stdout
     .split('\n')
-    .filter((line) => line.startsWith('{'))
+    .filter((line) => line.startsWith('{"') && line.endsWith('}'))
     .map((line) => JSON.parse(line) as Readonly<Record<string, unknown>>)
 }

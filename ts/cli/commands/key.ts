@@ -1,12 +1,16 @@
 import { join } from 'node:path'
 import { readFile } from 'node:fs/promises'
-import { EspalierError } from '../../base/error.ts'
+import { EspalierError, toEspalierError } from '../../base/error.ts'
 import { nearestName } from '../../base/nearest.ts'
 import { Identity } from '../../native/key-file.ts'
+import { DataDirectory } from '../../storage/data-directory.ts'
 import type { Arguments } from '../args.ts'
 import { readPassphrase } from '../client.ts'
 import type { Command } from '../command.ts'
 import type { Output } from '../output.ts'
+
+// Far more than 24 words; the rest of an endless input is left alone.
+const MAX_WORDS_CHARACTERS = 4096
 
 type Action = (args: Arguments, output: Output) => Promise<void>
 
@@ -69,12 +73,11 @@ async function showKey(args: Arguments, output: Output): Promise<void> {
 
 async function createKey(args: Arguments, output: Output): Promise<void> {
   const passphrase = await readPassphrase(args.text('passphrase-file'))
-  using identity = await Identity.create({
-    path: keyPath(args),
-    ...(passphrase === undefined ? {} : { passphrase }),
+  await inDirectory(args, async (path) => {
+    using identity = await Identity.create({ path, ...(passphrase === undefined ? {} : { passphrase }) })
+    output.fact({ event: 'created', id: identity.id, path })
+    output.line(identity.id)
   })
-  output.fact({ event: 'created', id: identity.id, path: keyPath(args) })
-  output.line(identity.id)
 }
 
 async function exportKey(args: Arguments, output: Output): Promise<void> {
@@ -88,15 +91,17 @@ async function importKey(args: Arguments, output: Output): Promise<void> {
   const source = args.text('words')
   if (source === undefined)
     throw new EspalierError('INVALID_ARGUMENT', 'name a file with the words: --words FILE')
-  const words = source === '-' ? await readStandardInput() : await readFile(source, 'utf8')
+  const words = source === '-' ? await readStandardInput() : await readWords(source)
   const passphrase = await readPassphrase(args.text('passphrase-file'))
-  using identity = await Identity.import({
-    path: keyPath(args),
-    words,
-    ...(passphrase === undefined ? {} : { passphrase }),
+  await inDirectory(args, async (path) => {
+    using identity = await Identity.import({
+      path,
+      words,
+      ...(passphrase === undefined ? {} : { passphrase }),
+    })
+    output.fact({ event: 'imported', id: identity.id, path })
+    output.line(identity.id)
   })
-  output.fact({ event: 'imported', id: identity.id, path: keyPath(args) })
-  output.line(identity.id)
 }
 
 async function changePassphrase(args: Arguments, output: Output): Promise<void> {
@@ -113,11 +118,36 @@ async function openIdentity(args: Arguments): Promise<Identity> {
 }
 
 function keyPath(args: Arguments): string {
-  return join(args.text('data') ?? 'espalier-data', 'identity.key')
+  return join(dataDir(args), 'identity.key')
+}
+
+function dataDir(args: Arguments): string {
+  return args.text('data') ?? 'espalier-data'
+}
+
+/** Makes the directory where it is missing, and keeps a node out of it while `use` runs. */
+async function inDirectory(args: Arguments, use: (keyPath: string) => Promise<void>): Promise<void> {
+  const directory = await DataDirectory.open(dataDir(args))
+  try {
+    await use(directory.identityPath)
+  } finally {
+    directory.release()
+  }
+}
+
+async function readWords(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    throw toEspalierError(error, 'INVALID_ARGUMENT', 'the file with the words could not be read')
+  }
 }
 
 async function readStandardInput(): Promise<string> {
-  const pieces: Buffer[] = []
-  for await (const piece of process.stdin) pieces.push(piece as Buffer)
-  return Buffer.concat(pieces).toString('utf8')
+  let text = ''
+  for await (const piece of process.stdin) {
+    text += String(piece)
+    if (text.length > MAX_WORDS_CHARACTERS) break
+  }
+  return text
 }

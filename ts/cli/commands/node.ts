@@ -49,6 +49,8 @@ export const nodeCommand: Command = {
       await stopped
       clearInterval(timer)
     } finally {
+      // An open input that is read from would keep the process alive.
+      if (args.has('stop-with-stdin')) process.stdin.destroy()
       await node.stop()
     }
     output.fact({ event: 'stopped' })
