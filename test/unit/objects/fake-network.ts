@@ -69,6 +69,8 @@ export class FakeNode {
   isDead = false
   /** Whether a dial to this node, when dead, hangs until the dialler gives up. */
   isSilent = false
+  /** Whether its address book holds everybody. */
+  knowsAddresses = true
   /** The next dials that end with their connection. */
   brokenDials = 0
   /** Streams that were opened to this node, by protocol. */
@@ -152,7 +154,7 @@ export class FakeNode {
       connect: unused,
       onPeer: unused,
       learn: unused,
-      addressesOf: () => [ADDRESS],
+      addressesOf: () => (this.knowsAddresses ? [ADDRESS] : []),
       handleStream: (type, handler) => void this.handlers.set(type.protocol, handler),
       openStream: (peer, type, options) => this.#dial(peer as NodeId, type, options),
     }

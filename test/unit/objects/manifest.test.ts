@@ -1,6 +1,8 @@
+import { decode as cborg } from 'cborg'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { toHex } from '../../../ts/base/bytes.ts'
 import type { NodeCrypto } from '../../../ts/base/env.ts'
-import { nodeIdFromBytes } from '../../../ts/base/identity.ts'
+import { keyOfNode, nodeIdFromBytes } from '../../../ts/base/identity.ts'
 import { nodeIdOf } from '../../../ts/base/record.ts'
 import { deriveKey, hash } from '../../../ts/native/hash.ts'
 import { MAX_SEGMENT_BYTES } from '../../../ts/native/segment.ts'
@@ -21,6 +23,10 @@ import {
   TableBuilder,
 } from '../../../ts/objects/segment-table.ts'
 
+// A change needs another version of the manifest.
+const FROZEN_BYTES = 560
+const FROZEN_HASH = 
+
 const LAYOUT = { dataShards: 8, parityShards: 4 }
 const IDS_BYTES = 12 * 32
 const INVALID = expect.objectContaining({ code: 'RECORD_INVALID' }) as Error
@@ -37,6 +43,37 @@ describe('a manifest', () => {
     const manifest = manifestOf()
 
     expect(decode(encodeManifest(manifest, crypto))).toEqual(manifest)
+  })
+
+  test('has the bytes that another decoder reads, and they stay as they are', () => {
+    const short = { ...crypto, publicKey: Uint8Array.of(1, 2), sign: () => Uint8Array.of(3, 4) }
+    const manifest = manifestOf({ holders: manifestOf().holders.slice(0, 2), sizeBytes: 5 })
+
+    const bytes = encodeManifest(manifest, short)
+
+    const useMaps = true
+    const [body, signature, extensions] = cborg(bytes, { useMaps }) as [Uint8Array, Uint8Array, object]
+    expect([signature, extensions]).toEqual([Uint8Array.of(3, 4), new Map()])
+    expect(cborg(body, { useMaps })).toEqual([
+      1,
+      manifest.objectId,
+      keyOfNode(manifest.owner),
+      short.publicKey,
+      5,
+      MAX_SEGMENT_BYTES,
+      8,
+      4,
+      1_795_000_000_000,
+      [
+        [new Uint8Array(32).fill(0), 0],
+        [new Uint8Array(32).fill(1), 1],
+      ],
+      new Uint8Array(IDS_BYTES).fill(4),
+      [],
+      new Map(),
+    ])
+    expect(bytes).toHaveLength(FROZEN_BYTES)
+    expect(toHex(hash(bytes))).toBe(FROZEN_HASH)
   })
 
   test('with table chunks is bytes and back', () => {
