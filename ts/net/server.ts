@@ -7,9 +7,9 @@ import type { Pooled } from './pool.ts'
 import type { Caller } from './rpc-port.ts'
 import type { ByteStream, Connection, InboundRequest } from './transport.ts'
 
-/** Reset codes that the peer sees; docs/PROTOCOL.md lists them. */
-const RESET_UNKNOWN_PROTOCOL = 1
-const RESET_HANDLER_FAILED = 2
+/** Reset codes of docs/PROTOCOL.md §4; those below 256 belong to the protocol of the stream. */
+const RESET_UNKNOWN_PROTOCOL = 256
+const RESET_NOT_SERVED = 257
 
 /** Codes whose text may tell of this machine's files and keys: peers get the code alone. */
 const INTERNAL: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
@@ -83,7 +83,7 @@ export class Server {
     try {
       this.#intake.begin(peer, this.#clock.nowMs())
     } catch {
-      stream.reset(RESET_HANDLER_FAILED)
+      stream.reset(RESET_NOT_SERVED)
       return
     }
     pooled.busy += 1
@@ -91,7 +91,7 @@ export class Server {
       await handler(stream, { id: peer, remote, signal: pooled.ended })
     } catch (error) {
       this.#outward(error, protocol)
-      stream.reset(RESET_HANDLER_FAILED)
+      stream.reset(RESET_NOT_SERVED)
     } finally {
       pooled.busy -= 1
       this.#intake.finish(peer)

@@ -94,9 +94,13 @@ describe('streams', () => {
     const other = { ...STREAM, protocol: 9 }
     b.rpc.handleStream(STREAM, () => Promise.reject(new Error('broken')))
 
-    for (const type of [STREAM, other]) {
+    for (const [type, resetCode] of [
+      [STREAM, 257],
+      [other, 256],
+    ] as const) {
       const stream = await world.runUntil(a.rpc.openStream(b.peer, type))
-      expect(await codesOf(world, [stream.readInto(new Uint8Array(1))])).toEqual(['STREAM_RESET'])
+      const read = world.runUntil(stream.readInto(new Uint8Array(1)))
+      await expect(read).rejects.toMatchObject({ code: 'STREAM_RESET', details: { resetCode } })
     }
   })
 
