@@ -7,7 +7,7 @@ const VALUE = new TextEncoder().encode('a value')
 
 describe('the table over the network services, in simulated time', () => {
   test('look-ups find exactly the nearest nodes', async () => {
-    const network = await grown('nearest', 40)
+    const network = await grown('nearest', 30)
     const rng = network.world.rng.split('targets')
 
     for (let look = 0; look < 20; look += 1) {
@@ -20,11 +20,11 @@ describe('the table over the network services, in simulated time', () => {
   })
 
   test('a value is read by everyone, also after a quarter of the nodes died without a word', async () => {
-    const network = await grown('deaths', 40)
+    const network = await grown('deaths', 28)
     const { world } = network
     const [writer, ...others] = network.nodes as [DhtNode, ...DhtNode[]]
     await world.runUntil(writer.dht.putValue('name', VALUE))
-    for (const node of others.slice(0, 10)) network.kill(node)
+    for (const node of others.slice(0, 7)) network.kill(node)
 
     for (const reader of network.nodes) {
       const read = await world.runUntil(reader.dht.getValue('name', { owner: writer.id }))
@@ -33,22 +33,22 @@ describe('the table over the network services, in simulated time', () => {
   })
 
   test('the dead leave the tables of the living in time', async () => {
-    const network = await grown('eviction', 30)
-    const dead = network.nodes.slice(5, 12)
+    const network = await grown('eviction', 16)
+    const dead = network.nodes.slice(5, 9)
     for (const node of dead) network.kill(node)
 
-    await network.world.run(60 * MINUTE_MS)
+    await network.world.run(45 * MINUTE_MS)
 
     const gone = new Set(dead.map(({ id }) => id))
     const stale = network.nodes.flatMap(({ dht }) => dht.peers().filter(({ id }) => gone.has(id)))
     expect(stale).toEqual([])
-    expect(network.nodes.every(({ dht }) => dht.peers().length >= 15)).toBe(true)
+    expect(network.nodes.every(({ dht }) => dht.peers().length === 11)).toBe(true)
   })
 
   test('both halves of a split network go on, and are one again after it', async () => {
-    const network = await grown('split', 30)
+    const network = await grown('split', 16)
     const { world, sim } = network
-    const [left, right] = [network.nodes.slice(0, 15), network.nodes.slice(15)]
+    const [left, right] = [network.nodes.slice(0, 8), network.nodes.slice(8)]
     const half = right.map(({ id }) => id)
     sim.partition([half])
     await world.run(5 * MINUTE_MS)
