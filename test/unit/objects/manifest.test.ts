@@ -25,7 +25,7 @@ import {
 
 // A change needs another version of the manifest.
 const FROZEN_BYTES = 560
-const FROZEN_HASH = 
+const FROZEN_HASH = '517ac22875bf108546fb09d4498c8992daa62bc3cd779b4ca27345afba6900a9'
 
 const LAYOUT = { dataShards: 8, parityShards: 4 }
 const IDS_BYTES = 12 * 32
