@@ -75,25 +75,23 @@ export class CborWriter {
       typeof value === 'bigint' ? value >= 0n && value < 1n << 64n : Number.isSafeInteger(value) && value >= 0
     if (!valid) throw new EspalierError('INVALID_ARGUMENT', `not an unsigned integer: ${String(value)}`)
     this.#reserve(9)
-    const view = new DataView(this.#buffer.buffer)
     const initial = major << 5
-    if (value < 24) {
-      this.#buffer[this.#length++] = initial | Number(value)
-    } else if (value < 0x100) {
-      this.#buffer[this.#length++] = initial | 24
-      this.#buffer[this.#length++] = Number(value)
-    } else if (value < 0x1_0000) {
-      this.#buffer[this.#length++] = initial | 25
-      view.setUint16(this.#length, Number(value))
-      this.#length += 2
-    } else if (value < 0x1_0000_0000) {
-      this.#buffer[this.#length++] = initial | 26
-      view.setUint32(this.#length, Number(value))
-      this.#length += 4
-    } else {
-      this.#buffer[this.#length++] = initial | 27
-      view.setBigUint64(this.#length, BigInt(value))
-      this.#length += 8
+    if (value < 24) this.#put(initial | Number(value), 1)
+    else if (value < 0x100) this.#put(initial | 24, 1).#put(Number(value), 1)
+    else if (value < 0x1_0000) this.#put(initial | 25, 1).#put(Number(value), 2)
+    else if (value < 0x1_0000_0000) this.#put(initial | 26, 1).#put(Number(value), 4)
+    else {
+      const wide = BigInt(value)
+      this.#put(initial | 27, 1)
+      this.#put(Number(wide >> 32n), 4).#put(Number(wide & 0xffff_ffffn), 4)
+    }
+    return this
+  }
+
+  /** Big-endian, into room that was reserved before. */
+  #put(value: number, width: number): this {
+    for (let shift = 8 * (width - 1); shift >= 0; shift -= 8) {
+      this.#buffer[this.#length++] = (value >>> shift) & 0xff
     }
     return this
   }

@@ -337,12 +337,19 @@ export class Dht {
   ): Promise<T> {
     const name = `${place.kind} ${Buffer.from(place.subject).toString('hex')}`
     const earlier = this.#turns.get(name) ?? Promise.resolve()
-    const turn = earlier.catch(() => undefined).then(() => this.#call(options, work))
-    this.#turns.set(name, turn)
+    const turn = this.#call(options, async (signal) => {
+      await endOf(earlier, signal)
+      return work(signal)
+    })
+    // A caller that gives up while it waits leaves the one before it at work: the next waits for both.
+    const both = Promise.allSettled([earlier, turn])
+    this.#turns.set(name, both)
     try {
       return await turn
     } finally {
-      if (this.#turns.get(name) === turn) this.#turns.delete(name)
+      void both.then(() => {
+        if (this.#turns.get(name) === both) this.#turns.delete(name)
+      })
     }
   }
 
@@ -353,4 +360,18 @@ export class Dht {
       this.#env.log.warn(`${name} failed`, { code, message })
     })
   }
+}
+
+/** Resolves when `work` has ended, whatever came of it; rejects with the reason of `signal` if that comes first. */
+function endOf(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason as Error)
+    signal.addEventListener('abort', onAbort, { once: true })
+    void work
+      .catch(() => undefined)
+      .then(() => {
+        signal.removeEventListener('abort', onAbort)
+        resolve()
+      })
+  })
 }

@@ -157,7 +157,7 @@ test('bytes that were read do not share memory with the input', () => {
   expect(read).toEqual(Uint8Array.of(1, 2))
 })
 
-test('200,000 mutations of a message are refused or decode to something with exactly those bytes', () => {
+test('120,000 mutations of a message are refused or decode to something with exactly those bytes', () => {
   const original = writeMessage({
     count: 70_000,
     body: encodeUtf8('some bytes'),
@@ -169,7 +169,7 @@ test('200,000 mutations of a message are refused or decode to something with exa
   const random = numbers(20_261_124)
   let accepted = 0
 
-  for (let run = 0; run < 200_000; run += 1) {
+  for (let run = 0; run < 120_000; run += 1) {
     const mutated = mutate(original, random)
     const message = readMessage(mutated)
     if (message === undefined) continue
@@ -180,7 +180,7 @@ test('200,000 mutations of a message are refused or decode to something with exa
   }
 
   expect(accepted).toBeGreaterThan(1_000)
-  expect(accepted).toBeLessThan(199_000)
+  expect(accepted).toBeLessThan(119_000)
 })
 
 interface Message {

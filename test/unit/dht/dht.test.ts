@@ -49,7 +49,7 @@ test('200 nodes: look-ups find the exact k closest, every pointer is found, also
   let exact = 0
   let wanted = 0
 
-  for (let run = 0; run < 100; run += 1) {
+  for (let run = 0; run < 60; run += 1) {
     const target = keyFromBytes(hash(Uint8Array.of(run)))
     const node = oneOf(run)
     const found = (await node.dht.findClosest(target)).map(({ id }) => id)
@@ -60,7 +60,7 @@ test('200 nodes: look-ups find the exact k closest, every pointer is found, also
   }
   expect(exact / wanted).toBeGreaterThanOrEqual(0.99)
 
-  for (let run = 0; run < 20; run += 1) {
+  for (let run = 0; run < 10; run += 1) {
     const owner = oneOf(run * 3 + 1)
     const root = hash(Uint8Array.of(run, 1))
     const expiresUnixMs = network.world.clock.unixMs() + DAY_MS
@@ -76,7 +76,7 @@ test('200 nodes: look-ups find the exact k closest, every pointer is found, also
     for (const id of gone) network.ports.get(id)!.isUp = true
   }
   await stopAll(nodes)
-})
+}, 300_000)
 
 test('a client finds and publishes, but enters nobody’s table and keeps nothing', async () => {
   const { network, nodes } = await networkOf(5)

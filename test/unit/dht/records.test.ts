@@ -230,6 +230,26 @@ describe('a register', () => {
     await stopAll(nodes)
   })
 
+  test('keeps its place in the queue only as long as its caller waits', async () => {
+    const { network, nodes } = await networkOf(3)
+    const { dht } = nodes[0]!
+    for (const silent of nodes.slice(1))
+      silent.port.handleRaw(getRecord.protocol, () => new Promise(() => undefined))
+    const controller = new AbortController()
+
+    const first = dht.putValue('queue', Uint8Array.of(1))
+    const impatient = dht.putValue('queue', Uint8Array.of(2), { timeoutMs: 100 })
+    const gone = dht.putValue('queue', Uint8Array.of(3), { signal: controller.signal })
+    const last = dht.putValue('queue', Uint8Array.of(4))
+    controller.abort()
+
+    expect(await codeOf(gone)).toBe('ABORTED')
+    expect(await codeOf(network.world.runUntil(impatient))).toBe('TIMEOUT')
+    expect((await network.world.runUntil(first)).sequence).toBe(1)
+    expect((await network.world.runUntil(last)).sequence).toBe(2)
+    await stopAll(nodes)
+  })
+
   test('is believed after three holders, so that one with an old value does not decide', async () => {
     const { network, nodes } = await networkOf(8)
     const owner = nodes[0]!
