@@ -10,7 +10,7 @@ const plaintextBytes = 300_000
 /** What JavaScript may do to memory as soon as an asynchronous call has returned its promise. */
 const RACES: Readonly<Record<string, (bytes: Uint8Array) => void>> = {
   mutated: (bytes) => bytes.fill(0xff),
-  transferred: (bytes) => void structuredClone(bytes, { transfer: [bytes.buffer] }),
+  transferred: (bytes) => void structuredClone(bytes, { transfer: [bytes.buffer as ArrayBuffer] }),
   'resized to nothing': (bytes) => (bytes.buffer as ResizableBuffer).resize(0),
   grown: (bytes) => (bytes.buffer as ResizableBuffer).resize(bytes.byteLength * 2),
 }
