@@ -35,7 +35,7 @@ export interface Manifest {
 export const MAX_MANIFEST_BYTES = 65_536
 /** Up to here shard ids stand in the manifest itself; leaves room for key, signature and holders. */
 export const MAX_INLINE_IDS_BYTES = 49_152
-/** Most table chunks that a manifest names: about 5.6 TiB of object. */
+/** Most table chunks that a manifest names: about 5.5 TiB of object. */
 export const MAX_CHUNKS = 1400
 /** Every holder of the widest layout may be replaced once. */
 export const MAX_HOLDERS = 64

@@ -68,7 +68,7 @@ export class Objects {
    * Stores bytes or a stream and resolves when every segment has at least all data and half of the parity
    * shards on the disks of their holders, and the object can be found. Holders that fail are replaced.
    * What a source throws rejects with that. Codes: `PLACEMENT_IMPOSSIBLE` (no node keeps data),
-   * `QUORUM_FAILED` (details: stored, needed), `VALUE_TOO_LARGE` (over about 5 TiB), `ABORTED`, `TIMEOUT`,
+   * `QUORUM_FAILED` (details: stored, needed), `VALUE_TOO_LARGE` (over about 5.5 TiB), `ABORTED`, `TIMEOUT`,
    * `CLOSED`, `INVALID_ARGUMENT`. After a failure nothing is published; shards that were already placed
    * expire with their lease.
    */
