@@ -3,7 +3,6 @@ import type { Env } from '../base/env.ts'
 import { EspalierError } from '../base/error.ts'
 import { keyOfNode, type Key, type NodeId } from '../base/identity.ts'
 import {
-  MAX_RECORD_BYTES,
   MAX_SKEW_MS,
   RECORD_KINDS,
   decodeRecord,
@@ -11,7 +10,6 @@ import {
   keyOfRecord,
   signRecords,
   type RecordBody,
-  type RecordKind,
   type SignedRecord,
 } from '../base/record.ts'
 import type { Store } from '../storage/store.ts'
@@ -25,6 +23,8 @@ import { putRecord, type PutOutcome } from './wire.ts'
 
 /** First byte of a row's key in `records`: what this node has published, apart from what it keeps for others. */
 const PUBLISHED = 1
+/** First byte of the key of a row that holds the last sequence that was signed for a place. */
+const SIGNED = 2
 const PAGE = 100
 /** Nodes remembered to have this node's public key. */
 const MAX_INFORMED = 4_096
@@ -79,8 +79,8 @@ export class Publisher {
 
   /** The sequence of the last record that was signed for this place, also when its put failed; 0 for none. */
   async lastSequence(place: Pick<RecordBody, 'kind' | 'subject'>): Promise<number> {
-    const row = await this.#store.get('records', rowKey({ kind: place.kind, key: this.#keyOf(place) }))
-    return row === undefined ? 0 : (decodeRow(row.value)?.record.body.sequence ?? 0)
+    const row = await this.#store.get('records', this.#rowKey(SIGNED, place))
+    return row === undefined ? 0 : decodeSequence(row.value)
   }
 
   /**
@@ -90,7 +90,7 @@ export class Publisher {
    */
   async publish(draft: Draft, options: { readonly sequence: number; readonly signal: AbortSignal }) {
     const record = this.sign(draft, options.sequence)
-    await this.#writeRow(record, { isPublished: false })
+    await this.#write(SIGNED, record, new CborWriter().uint(options.sequence).finish())
     const placement = await this.place(record, options.signal)
     const sequence = placement.newer?.body.sequence
     if (sequence !== undefined && sequence >= options.sequence) {
@@ -102,7 +102,7 @@ export class Publisher {
     if (others.length === 0 && (placement.accepted.length === 0 || this.#contacts.table.size > 0)) {
       throw new EspalierError('QUORUM_FAILED', 'no node accepted the record')
     }
-    await this.#writeRow(record, { isPublished: true })
+    await this.#write(PUBLISHED, record, encodeRecord(record))
     return placement
   }
 
@@ -144,9 +144,9 @@ export class Publisher {
         ({ key }) => key[0] === PUBLISHED,
       )
       for (const { value } of rows) {
-        const row = decodeRow(value)
-        if (row?.isPublished !== true) continue
-        await this.place(row.record, signal)
+        const record = readRow(value)
+        if (record === undefined) continue
+        await this.place(record, signal)
         count += 1
       }
       const last = rows.at(-1)
@@ -207,8 +207,9 @@ export class Publisher {
       .slice(0, this.#k)
   }
 
-  #keyOf(place: Pick<RecordBody, 'kind' | 'subject'>): Key {
-    return keyOfRecord(this.#env.crypto, { ...place, owner: this.#self })
+  #rowKey(table: number, place: Pick<RecordBody, 'kind' | 'subject'>): Uint8Array {
+    const key = keyOfRecord(this.#env.crypto, { ...place, owner: this.#self })
+    return Uint8Array.from([table, RECORD_KINDS[place.kind], ...key])
   }
 
   #inform(id: NodeId): void {
@@ -217,33 +218,26 @@ export class Publisher {
     if (this.#informed.size > MAX_INFORMED && oldest !== undefined) this.#informed.delete(oldest)
   }
 
-  async #writeRow(record: SignedRecord, { isPublished }: { readonly isPublished: boolean }): Promise<void> {
-    const { kind, expiresUnixMs } = record.body
-    await this.#store.write([
-      {
-        table: 'records',
-        key: rowKey({ kind, key: this.#keyOf(record.body) }),
-        value: new CborWriter().array(3).bytes(encodeRecord(record)).bool(isPublished).extensions().finish(),
-        expiresUnixMs: expiresUnixMs + MAX_SKEW_MS,
-      },
-    ])
+  async #write(table: number, { body }: SignedRecord, value: Uint8Array): Promise<void> {
+    const expiresUnixMs = body.expiresUnixMs + MAX_SKEW_MS
+    await this.#store.write([{ table: 'records', key: this.#rowKey(table, body), value, expiresUnixMs }])
   }
 }
 
-function rowKey(place: { readonly kind: RecordKind; readonly key: Key }): Uint8Array {
-  return Uint8Array.from([PUBLISHED, RECORD_KINDS[place.kind], ...place.key])
-}
-
-function decodeRow(value: Uint8Array): { record: SignedRecord; isPublished: boolean } | undefined {
+/** A row of another version is left out. */
+function readRow(value: Uint8Array): SignedRecord | undefined {
   try {
-    const reader = new CborReader(value, { maxBytes: MAX_RECORD_BYTES + 16, what: 'published record' })
-    reader.array(3)
-    const record = decodeRecord(reader.bytesUpTo(MAX_RECORD_BYTES))
-    const isPublished = reader.bool()
-    reader.extensions()
-    reader.end()
-    return { record, isPublished }
+    return decodeRecord(value)
   } catch {
     return undefined
+  }
+}
+
+/** Throws `STORAGE_CORRUPT`: to go on with a guess would be to sign two records of one sequence. */
+function decodeSequence(value: Uint8Array): number {
+  try {
+    return new CborReader(value, { maxBytes: 9, what: 'last sequence' }).uint()
+  } catch (cause) {
+    throw new EspalierError('STORAGE_CORRUPT', 'the last sequence of a record cannot be read', { cause })
   }
 }

@@ -183,3 +183,29 @@ test('a table that changed is on disk within seconds, for a node that is killed'
   expect(await first.store.count('peers')).toBe(2)
   await stopAll(nodes)
 })
+
+test('a put that nobody took is not republished, and what was there before still is', async () => {
+  const { network, nodes } = await networkOf(2)
+  const owner = new FakeNode(network, { serves: false })
+  await owner.dht.start()
+  await owner.dht.bootstrap([nodes[0]!.peer])
+  await owner.dht.putValue('profile', Uint8Array.of(1))
+  for (const node of nodes) node.port.isUp = false
+  await expect(network.world.runUntil(owner.dht.putValue('profile', Uint8Array.of(2)))).rejects.toMatchObject(
+    {
+      code: 'QUORUM_FAILED',
+    },
+  )
+  const blank = new FakeNode(network)
+  await blank.dht.start()
+  await owner.dht.bootstrap([blank.peer])
+
+  await network.world.run(2 * HOUR_MS)
+
+  const read = () => network.world.runUntil(blank.dht.getValue('profile', { owner: owner.id }))
+  expect(await read()).toEqual({ sequence: 1, value: Uint8Array.of(1) })
+  // The sequence that was signed in vain is never signed again.
+  await network.world.runUntil(owner.dht.putValue('profile', Uint8Array.of(3)))
+  expect(await read()).toEqual({ sequence: 3, value: Uint8Array.of(3) })
+  await stopAll([blank, owner, ...nodes])
+})
