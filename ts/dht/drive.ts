@@ -3,7 +3,7 @@ import type { NodeId } from '../base/identity.ts'
 import type { Lookup, Peer } from './lookup.ts'
 
 /** A look-up waits for a silent peer this much longer than for the slowest that has answered it, … */
-const PATIENCE_RATIO = 4
+const PATIENCE_RATIO = 8
 /** … but never less than this: answers of a few milliseconds say nothing about a handshake. */
 const MIN_PATIENCE_MS = 500
 
