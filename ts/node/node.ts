@@ -1,8 +1,14 @@
 import { EspalierError, toEspalierError } from '../base/error.ts'
-import { parseNodeId, type NodeId } from '../base/identity.ts'
+import type { NodeId } from '../base/identity.ts'
 import type { Address } from '../net/address.ts'
-import type { CallOptions } from '../net/transport.ts'
 import type { Objects } from '../objects/objects.ts'
+import {
+  checkGetValue,
+  checkPutValue,
+  checkStart,
+  type GetValueOptions,
+  type PutValueOptions,
+} from './check-call.ts'
 import { checkNodeOptions, type CheckedOptions } from './check-options.ts'
 import type { NodeOptions } from './options.ts'
 import { openServices, type Services } from './services.ts'
@@ -57,9 +63,9 @@ export class EspalierNode implements AsyncDisposable {
   async start(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     if (this.#phase.name === 'stopped') throw closed()
     if (this.#phase.name !== 'new') throw new EspalierError('INVALID_STATE', 'the node was started before')
+    const given = checkStart(options)
     const interrupt = new AbortController()
-    const signal =
-      options.signal === undefined ? interrupt.signal : AbortSignal.any([options.signal, interrupt.signal])
+    const signal = given === undefined ? interrupt.signal : AbortSignal.any([given, interrupt.signal])
     this.#keepAlive = setInterval(() => undefined, MAX_TIMER_MS)
     const done = this.#open(signal)
     this.#phase = { name: 'starting', interrupt, done }
@@ -103,24 +109,28 @@ export class EspalierNode implements AsyncDisposable {
   /**
    * Stores a small named value that only this node can change. Resolves after at least one other node
    * (or, alone in the network, this one) has stored it. Codes: `VALUE_TOO_LARGE` (over 256 bytes),
-   * `QUORUM_FAILED`, `RECORD_STALE`, `INVALID_ARGUMENT`.
+   * `QUORUM_FAILED`, `RECORD_STALE` (`details.sequence` is the current one), `INVALID_ARGUMENT`, `TIMEOUT`
+   * (default 30,000 ms), `ABORTED`.
    */
   async put(
     name: string,
     value: Uint8Array,
-    options: CallOptions = {},
+    options: PutValueOptions = {},
   ): Promise<{ readonly sequence: number; readonly accepted: readonly NodeId[] }> {
-    return this.#running().dht.putValue(name, value, options)
+    return this.#running().dht.putValue(name, value, checkPutValue(name, value, options))
   }
 
-  /** Reads a named value of `owner` (default: this node), or nothing when nobody asked has it. */
+  /**
+   * Reads the newest version of a named value that the nodes asked could prove, or nothing when none of
+   * them has it. Codes: `INVALID_ARGUMENT`, `TIMEOUT` (default 30,000 ms), `ABORTED`.
+   */
   async get(
     name: string,
-    options: CallOptions & { readonly owner?: string } = {},
+    options: GetValueOptions = {},
   ): Promise<{ readonly value: Uint8Array; readonly sequence: number } | undefined> {
     const { dht, identity } = this.#running()
-    const { owner, ...call } = options
-    return dht.getValue(name, { owner: owner === undefined ? identity.id : parseNodeId(owner) }, call)
+    const { owner = identity.id, call } = checkGetValue(name, options)
+    return dht.getValue(name, { owner }, call)
   }
 
   /** Counts and sizes of this moment. */

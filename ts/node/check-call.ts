@@ -1,0 +1,63 @@
+import { EspalierError } from '../base/error.ts'
+import { parseNodeId, type NodeId } from '../base/identity.ts'
+import { checkOptions, integer, optional, shape, text } from '../base/options.ts'
+import type { CallOptions } from '../net/transport.ts'
+
+/** How to write a named value. */
+export interface PutValueOptions extends CallOptions {
+  /** Write only over this sequence, else `RECORD_STALE`; 0 means that there must be no value yet. */
+  readonly expectSequence?: number
+}
+
+/** How to read a named value. */
+export interface GetValueOptions extends CallOptions {
+  /** The NodeId whose value it is. Default: the reading node's own. */
+  readonly owner?: string
+}
+
+// The longest that Node's timers know: 2³¹ − 1.
+const MAX_TIMEOUT_MS = 2_147_483_647
+
+const SIGNAL = { signal: optional(shape((value) => value instanceof AbortSignal, 'an AbortSignal')) }
+const CALL = { ...SIGNAL, timeoutMs: optional(integer({ min: 1, max: MAX_TIMEOUT_MS })) }
+const PUT = { ...CALL, expectSequence: optional(integer({ min: 0, max: Number.MAX_SAFE_INTEGER })) }
+const GET = { ...CALL, owner: optional(text()) }
+
+/** Throws `INVALID_ARGUMENT`. */
+export function checkStart(options: unknown): AbortSignal | undefined {
+  return checkOptions(options, SIGNAL).signal
+}
+
+/** Throws `INVALID_ARGUMENT`. */
+export function checkPutValue(name: unknown, value: unknown, options: unknown): PutValueOptions {
+  checkName(name)
+  if (!(value instanceof Uint8Array))
+    throw new EspalierError('INVALID_ARGUMENT', 'value must be a Uint8Array')
+  const { expectSequence, ...call } = checkOptions(options, PUT)
+  return { ...callOf(call), ...(expectSequence === undefined ? {} : { expectSequence }) }
+}
+
+/** Throws `INVALID_ARGUMENT`. */
+export function checkGetValue(
+  name: unknown,
+  options: unknown,
+): { readonly owner: NodeId | undefined; readonly call: CallOptions } {
+  checkName(name)
+  const { owner, ...call } = checkOptions(options, GET)
+  return { owner: owner === undefined ? undefined : parseNodeId(owner), call: callOf(call) }
+}
+
+function callOf(call: {
+  readonly signal: AbortSignal | undefined
+  readonly timeoutMs: number | undefined
+}): CallOptions {
+  const { signal, timeoutMs } = call
+  return {
+    ...(signal === undefined ? {} : { signal }),
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+  }
+}
+
+function checkName(name: unknown): void {
+  if (typeof name !== 'string') throw new EspalierError('INVALID_ARGUMENT', 'name must be text')
+}
