@@ -133,6 +133,64 @@ describe('the end of a node', () => {
   })
 })
 
+describe('a network in one process', () => {
+  test('a transfer under way ends with CLOSED when its node stops, and nothing is left behind', async () => {
+    const ending = await run(`
+      import { existsSync } from 'node:fs'
+      import { localNetwork } from 'espalier/testing'
+      const network = await localNetwork(3)
+      const [first, second] = network.nodes
+      const { ref } = await first.objects.put(new Uint8Array(20_000_000))
+      async function* endless() { for (;;) yield new Uint8Array(1_000_000) }
+      let onMoving
+      const moving = new Promise((resolve) => (onMoving = resolve))
+      const writing = codeOf(() => second.objects.put(endless(), { onProgress: onMoving }))
+      await moving
+      const reader = (await second.objects.get(ref))[Symbol.asyncIterator]()
+      await reader.next()
+      const reading = codeOf(async () => { while (!(await reader.next()).done); })
+      await second.stop()
+      const codes = [await writing, await reading]
+      await network.stop()
+      await network.stop()
+      say({ codes, left: existsSync(network.directory) })
+    `)
+
+    expectDone(ending)
+    expect(only(ending)).toEqual({ codes: ['CLOSED', 'CLOSED'], left: false })
+  })
+
+  test('a named value is written by compare and set', async () => {
+    const ending = await run(`
+      import { localNetwork } from 'espalier/testing'
+      const network = await localNetwork(3)
+      const [first, second] = network.nodes
+      const one = await first.put('name', new Uint8Array([1]), { expectSequence: 0 })
+      const again = await first.put('name', new Uint8Array([9]), { expectSequence: 0 }).catch((error) => error)
+      const two = await first.put('name', new Uint8Array([2]), { expectSequence: one.sequence })
+      const seen = await second.get('name', { owner: first.id })
+      const tooLong = await codeOf(() => first.put('name', new Uint8Array(257)))
+      const longest = await codeOf(() => first.put('long', new Uint8Array(256)))
+      say({ code: again.code, current: again.details.sequence === one.sequence, newer: two.sequence > one.sequence,
+        seen: [...seen.value], same: seen.sequence === two.sequence, tooLong, longest: longest ?? 'stored',
+        nobody: await second.get('name') ?? 'nothing' })
+      await network.stop()
+    `)
+
+    expectDone(ending)
+    expect(only(ending)).toEqual({
+      code: 'RECORD_STALE',
+      current: true,
+      newer: true,
+      seen: [2],
+      same: true,
+      tooLong: 'VALUE_TOO_LARGE',
+      longest: 'stored',
+      nobody: 'nothing',
+    })
+  })
+})
+
 describe('joining', () => {
   test('a bootstrap node that does not answer is PEER_UNREACHABLE for one that knows no other', async () => {
     const ending = await run(
