@@ -32,7 +32,7 @@ export const demoCommand: Command = {
     },
   },
   positionals: { min: 0, max: 1 },
-  examples: ['espalier demo', 'espalier demo ~/film.mp4', 'npm start -- --json'],
+  examples: ['espalier demo', 'espalier demo ~/film.mp4', 'npm start --silent -- --json'],
   async run(args, { output, signal }) {
     const path = resolve(args.positionals[0] ?? (await nativeAddon()))
     const file = await stat(path).catch((cause: unknown) => {
