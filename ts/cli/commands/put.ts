@@ -42,7 +42,7 @@ export const putCommand: Command = {
         `${formatBytes(result.sizeBytes)} stored in ${formatMs(tookMs)} (${formatRate(result.sizeBytes, tookMs)})`,
       )
       output.line(
-        `${result.layout.dataShards} + ${result.layout.parityShards} shards on ${result.holders.length} nodes`,
+        `${result.layout.dataShards} + ${result.layout.parityShards} shards on ${result.holders.length === 1 ? 'one node' : `${result.holders.length} nodes`}`,
       )
       if (result.reduced !== undefined) output.line(`smaller than the full profile: ${result.reduced}`)
       output.line()
