@@ -17,6 +17,7 @@ import { Publisher } from './publisher.ts'
 import { RecordShelf } from './record-shelf.ts'
 import { decodeRegister, encodeRegister, subjectOfName } from './register.ts'
 import { Repeat } from './repeat.ts'
+import type { Peer } from './lookup.ts'
 import { openScope } from './scope.ts'
 import { Search } from './search.ts'
 import { Server } from './server.ts'
@@ -52,6 +53,7 @@ export class Dht {
   /** The addresses that the network was told last. */
   #advertised = ''
   #repeats: readonly Repeat[] = []
+  #loaded: Promise<readonly Peer[]> | undefined
   /** Writes of this node's own records by place, one after the other. Bounded by the calls under way. */
   readonly #turns = new Map<string, Promise<unknown>>()
   #state: 'new' | 'running' | 'stopped' = 'new'
@@ -88,15 +90,22 @@ export class Dht {
   }
 
   /**
-   * Loads records and the saved table, answers others from now on, and starts the timers. The saved
-   * peers are asked again in the background; only those that answer enter the table.
+   * Loads records and the saved table, and answers others from the moment that the network runs: called
+   * before it does, nobody who dials early hears that this node serves nothing. Again, it does nothing.
+   */
+  load(): Promise<readonly Peer[]> {
+    this.#loaded ??= this.#load()
+    return this.#loaded
+  }
+
+  /**
+   * {@link load}, and starts the timers; the network has to run. The saved peers are asked again in the
+   * background; only those that answer enter the table.
    */
   async start(): Promise<void> {
     if (this.#state !== 'new') throw new EspalierError('INVALID_STATE', 'already started')
     this.#state = 'running'
-    await this.#shelf.load()
-    const saved = await this.#contacts.load()
-    this.#server.start()
+    const saved = await this.load()
     this.#startTimers()
     if (saved.length > 0) {
       this.#inBackground('the saved table', REVALIDATE_TIMEOUT_MS, async (signal) => {
@@ -255,6 +264,13 @@ export class Dht {
       if (record === undefined) return undefined
       return { value: decodeRegister(record.body), sequence: record.body.sequence }
     })
+  }
+
+  async #load(): Promise<readonly Peer[]> {
+    await this.#shelf.load()
+    const saved = await this.#contacts.load()
+    this.#server.start()
+    return saved
   }
 
   async #register(subject: Uint8Array, owner: NodeId, signal: AbortSignal) {

@@ -76,14 +76,16 @@ async function open(options: CheckedOptions, signal: AbortSignal, closers: Close
     locate: (id, call) => dht.locate(id, call),
   })
 
-  signal.throwIfAborted()
   closers.add(() => rpc.stop())
+  closers.add(() => dht.stop())
+  closers.add(() => objects.stop())
+  // Both serve before the port opens, so that nobody who dials early is turned away.
+  await dht.load()
+  await objects.start()
+  signal.throwIfAborted()
   addresses = localAddresses(await rpc.start())
   signal.throwIfAborted()
-  closers.add(() => dht.stop())
   await dht.start()
-  closers.add(() => objects.stop())
-  await objects.start()
   await join({ dht, options }, signal)
   return { identity, rpc, dht, objects, shards, addresses, close: () => closers.run() }
 }
