@@ -306,6 +306,10 @@ fn a_node_that_was_killed_and_restarted_is_known_to_be_gone_at_once() {
     let (alice, bob) = (TestNode::start(17), TestNode::start(18));
     let relay = Relay::start(bob.address(), Duration::ZERO);
     let link = alice.dial(Some(bob.id), relay.address()).unwrap();
+    // An answer confirms the handshake: before, a client repeats packets that no reset may answer.
+    alice.start_ask(link, b"are you there?", Duration::from_secs(5));
+    bob.echo_one();
+    alice.wait(|event| matches!(event, Event::Answered { .. }).then_some(()));
     // As if killed: its goodbye does not arrive. It comes back with the same identity.
     relay.mute_server(true);
     bob.endpoint.close_and_wait();
@@ -314,7 +318,7 @@ fn a_node_that_was_killed_and_restarted_is_known_to_be_gone_at_once() {
     relay.mute_server(false);
 
     let started = Instant::now();
-    let error = alice.ask(link, b"are you there?").unwrap_err();
+    let error = alice.ask(link, b"still there?").unwrap_err();
     assert_eq!(error.code(), "CONNECTION_LOST");
     assert!(
         started.elapsed() < Duration::from_secs(5),
