@@ -12,7 +12,7 @@ use tokio::{
 use crate::{
     error::TransportError,
     events::LinkId,
-    limits::{DIAL_STAGGER, HANDSHAKE_TIME, MAX_DIAL_ADDRESSES},
+    limits::{DIAL_STAGGER, HANDSHAKE_TIME, MAX_DIAL_ADDRESSES, PerPath},
     link,
     mux::to_v6,
     shared::Shared,
@@ -22,7 +22,7 @@ use crate::{
 /// Whom to dial, and how.
 pub(crate) struct Dial {
     pub(crate) endpoint: Endpoint,
-    pub(crate) config: quinn::ClientConfig,
+    pub(crate) configs: PerPath<quinn::ClientConfig>,
     pub(crate) expected: Option<[u8; NODE_ID_BYTES]>,
     /// Of the families that are bound.
     pub(crate) addresses: Vec<SocketAddr>,
@@ -64,7 +64,7 @@ impl Dial {
             tokio::select! {
                 () = sleep_until(next_at), if more => {
                     if let Some(address) = waiting.next() {
-                        attempts.spawn(attempt(self.endpoint.clone(), self.config.clone(), *address, self.expected));
+                        attempts.spawn(attempt(self.endpoint.clone(), self.configs.to(address.ip()).clone(), *address, self.expected));
                     }
                     next_at = Instant::now() + DIAL_STAGGER;
                 }

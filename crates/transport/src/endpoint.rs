@@ -25,8 +25,8 @@ use crate::{
     error::TransportError,
     events::{Event, EventSink, LinkId, OperationId, RequestId, StreamId},
     limits::{
-        CLOSE_TIME, HANDSHAKE_TIME, LARGEST_PACKET_BYTES, MAX_HANDSHAKES, MAX_REQUEST_BYTES, RETRY_ABOVE,
-        transport_config,
+        CLOSE_TIME, HANDSHAKE_TIME, LARGEST_PACKET_BYTES, MAX_HANDSHAKES, MAX_REQUEST_BYTES, PerPath,
+        RETRY_ABOVE, transport_config,
     },
     link,
     mux::Mux,
@@ -301,7 +301,8 @@ struct Driver {
     shared: Arc<Shared>,
     endpoint: quinn::Endpoint,
     mux: Arc<Mux>,
-    client: quinn::ClientConfig,
+    clients: PerPath<quinn::ClientConfig>,
+    servers: PerPath<Arc<quinn::ServerConfig>>,
 }
 
 impl Driver {
@@ -311,13 +312,19 @@ impl Driver {
             options.port,
             shared.foreign_packets.clone(),
         )?);
-        let mut client = tls.client;
-        client.transport_config(transport_config(true));
         let mut server = tls.server;
-        server
-            .transport_config(transport_config(false))
-            .max_incoming(MAX_HANDSHAKES);
+        server.max_incoming(MAX_HANDSHAKES);
         let config = endpoint_config(&options.key)?;
+        let servers = PerPath::new(|path| {
+            let mut server = server.clone();
+            server.transport_config(transport_config(false, path));
+            Arc::new(server)
+        });
+        let clients = PerPath::new(|path| {
+            let mut client = tls.client.clone();
+            client.transport_config(transport_config(true, path));
+            client
+        });
         let server = options.accepts.then_some(server);
         let endpoint =
             quinn::Endpoint::new_with_abstract_socket(config, server, mux.clone(), Arc::new(TokioRuntime))
@@ -326,12 +333,17 @@ impl Driver {
             shared,
             endpoint,
             mux,
-            client,
+            clients,
+            servers,
         })
     }
 
     async fn run(self, mut inbox: mpsc::UnboundedReceiver<Vec<Command>>) {
-        let accepting = tokio::spawn(accept(self.shared.clone(), self.endpoint.clone()));
+        let accepting = tokio::spawn(accept(
+            self.shared.clone(),
+            self.endpoint.clone(),
+            self.servers.clone(),
+        ));
         while let Some(batch) = inbox.recv().await {
             for command in batch {
                 self.obey(command);
@@ -355,10 +367,10 @@ impl Driver {
                     .into_iter()
                     .filter(|address| self.mux.reaches(*address))
                     .collect();
-                let (endpoint, config) = (self.endpoint.clone(), self.client.clone());
+                let (endpoint, configs) = (self.endpoint.clone(), self.clients.clone());
                 let dial = Dial {
                     endpoint,
-                    config,
+                    configs,
                     expected,
                     addresses,
                     time,
@@ -436,7 +448,7 @@ impl Driver {
     }
 }
 
-async fn accept(shared: Arc<Shared>, endpoint: quinn::Endpoint) {
+async fn accept(shared: Arc<Shared>, endpoint: quinn::Endpoint, servers: PerPath<Arc<quinn::ServerConfig>>) {
     let under_way = Arc::new(AtomicUsize::new(0));
     while let Some(incoming) = endpoint.accept().await {
         let handshakes = under_way.load(Ordering::Relaxed);
@@ -447,13 +459,16 @@ async fn accept(shared: Arc<Shared>, endpoint: quinn::Endpoint) {
             let _ = incoming.retry();
         } else {
             let place = UnderWay::new(&under_way);
-            tokio::spawn(welcome(shared.clone(), incoming, place));
+            let server = servers.to(incoming.remote_address().ip()).clone();
+            tokio::spawn(welcome(shared.clone(), incoming, server, place));
         }
     }
 }
 
-async fn welcome(shared: Arc<Shared>, incoming: Incoming, place: UnderWay) {
-    let Ok(connecting) = incoming.accept() else { return };
+async fn welcome(shared: Arc<Shared>, incoming: Incoming, server: Arc<quinn::ServerConfig>, place: UnderWay) {
+    let Ok(connecting) = incoming.accept_with(server) else {
+        return;
+    };
     let Ok(Ok(connection)) = timeout(HANDSHAKE_TIME, connecting).await else {
         return;
     };

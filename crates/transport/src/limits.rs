@@ -1,6 +1,6 @@
 //! Every limit of the transport. quinn's own defaults are not limits: its receive window is unbounded.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use quinn::{AckFrequencyConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 
@@ -54,12 +54,75 @@ const DATAGRAM_BUFFER: usize = 1 << 20;
 /// The largest packets that path discovery may find, on loopback and with jumbo frames. quinn sends up to ten
 /// at once, and one system call takes at most 65,507 bytes: more would be an error that looks like loss.
 pub(crate) const LARGEST_PACKET_BYTES: u16 = 6500;
+/// Ethernet's 1,500 without the headers of IPv6 and UDP.
+const LARGEST_PUBLIC_PACKET_BYTES: u16 = 1452;
+
+/// Where the other end of a path is, which says how large its packets may get.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Path {
+    /// The same machine.
+    Loopback,
+    /// A network of the operator's: jumbo frames are possible.
+    Private,
+    /// Anywhere else: Ethernet's size at most.
+    Public,
+}
+
+impl Path {
+    pub(crate) fn to(address: IpAddr) -> Self {
+        let address = address.to_canonical();
+        let private = match address {
+            IpAddr::V4(ip) => ip.is_private() || ip.is_link_local(),
+            IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local(),
+        };
+        match private {
+            _ if address.is_loopback() => Self::Loopback,
+            true => Self::Private,
+            false => Self::Public,
+        }
+    }
+
+    fn discovery(self) -> MtuDiscoveryConfig {
+        let mut discovery = MtuDiscoveryConfig::default();
+        match self {
+            // Loopback takes any size, so a coarse search loses nothing and saves six padded probes.
+            Self::Loopback => discovery.upper_bound(LARGEST_PACKET_BYTES).minimum_change(1500),
+            Self::Private => discovery.upper_bound(LARGEST_PACKET_BYTES),
+            Self::Public => discovery.upper_bound(LARGEST_PUBLIC_PACKET_BYTES),
+        };
+        discovery
+    }
+}
+
+/// One value for each kind of path.
+#[derive(Clone)]
+pub(crate) struct PerPath<T> {
+    loopback: T,
+    private: T,
+    public: T,
+}
+
+impl<T> PerPath<T> {
+    pub(crate) fn new(make: impl Fn(Path) -> T) -> Self {
+        Self {
+            loopback: make(Path::Loopback),
+            private: make(Path::Private),
+            public: make(Path::Public),
+        }
+    }
+
+    pub(crate) fn to(&self, address: IpAddr) -> &T {
+        match Path::to(address) {
+            Path::Loopback => &self.loopback,
+            Path::Private => &self.private,
+            Path::Public => &self.public,
+        }
+    }
+}
 
 /// What both sides say at the start of a connection.
-pub(crate) fn transport_config(dialling: bool) -> Arc<TransportConfig> {
+pub(crate) fn transport_config(dialling: bool, path: Path) -> Arc<TransportConfig> {
     let mut config = TransportConfig::default();
-    let mut discovery = MtuDiscoveryConfig::default();
-    discovery.upper_bound(LARGEST_PACKET_BYTES);
     let mut acks = AckFrequencyConfig::default();
     acks.ack_eliciting_threshold(VarInt::from_u32(10));
     config
@@ -70,11 +133,35 @@ pub(crate) fn transport_config(dialling: bool) -> Arc<TransportConfig> {
         .send_window(SEND_WINDOW)
         .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER))
         .datagram_send_buffer_size(DATAGRAM_BUFFER)
-        .mtu_discovery_config(Some(discovery))
+        .mtu_discovery_config(Some(path.discovery()))
         .ack_frequency_config(Some(acks))
         // A post-quantum handshake loses a packet more often than a small one; 333 ms would double its tail.
         .initial_rtt(Duration::from_millis(100))
         .max_idle_timeout(IdleTimeout::try_from(IDLE_TIME).ok())
         .keep_alive_interval(dialling.then_some(KEEP_ALIVE));
     Arc::new(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_told_by_where_the_other_end_is() {
+        let paths = [
+            ("127.0.0.1", Path::Loopback),
+            ("::ffff:127.8.8.8", Path::Loopback),
+            ("::1", Path::Loopback),
+            ("10.1.2.3", Path::Private),
+            ("::ffff:192.168.1.1", Path::Private),
+            ("fd00::1", Path::Private),
+            ("fe80::1", Path::Private),
+            ("192.0.2.1", Path::Public),
+            ("100.64.0.1", Path::Public),
+            ("2001:db8::1", Path::Public),
+        ];
+        for (address, path) in paths {
+            assert_eq!(Path::to(address.parse().unwrap()), path, "{address}");
+        }
+    }
 }

@@ -244,7 +244,7 @@ fn a_stream_carries_bytes_exactly_with_back_pressure_half_close_and_reset() {
     );
     alice.endpoint.reset(mine, VarInt::from_u32(77));
     let error = loop {
-        let mut target = [0; 65_536];
+        let mut target = vec![0; 65_536];
         match bob.endpoint.read(theirs, &mut target) {
             Ok(Read::Wait) => bob.wait(|event| matches!(event, Event::StreamReadable { .. }).then_some(())),
             Ok(_) => {}
