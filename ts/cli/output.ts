@@ -37,14 +37,6 @@ export class Output {
     this.#progressShown = true
   }
 
-  /** Several lines on a terminal, drawn over the block before. Answers false where there is no terminal. */
-  block(lines: readonly string[], previousLines: number): boolean {
-    if (!this.#terminal || !process.stdout.isTTY) return false
-    const up = previousLines > 0 ? `\u001B[${previousLines}A` : ''
-    process.stdout.write(`${up}${lines.map((line) => `\u001B[2K${line}\n`).join('')}`)
-    return true
-  }
-
   /** What went wrong, on standard error; with `--json` also as a fact. */
   error(error: EspalierError): void {
     this.#clearProgress()

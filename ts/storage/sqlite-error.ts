@@ -11,16 +11,31 @@ export function storageError(thrown: unknown, what: string): EspalierError {
   if (thrown instanceof EspalierError) return thrown
   const sqlite = sqliteCode(thrown)
   const reason = thrown instanceof Error ? thrown.message : String(thrown)
-  return new EspalierError(codeFor(sqlite), `${what}: ${reason}`, {
-    cause: thrown,
-    details: sqlite === undefined ? {} : { sqlite },
-  })
+  return new EspalierError(
+    isUnloadable(thrown) ? 'NATIVE_UNAVAILABLE' : codeFor(sqlite),
+    `${what}: ${reason}`,
+    {
+      cause: thrown,
+      details: sqlite === undefined ? {} : { sqlite },
+    },
+  )
 }
 
 /** SQLite's extended result code as text, or `undefined` for another kind of error. */
 export function sqliteCode(thrown: unknown): string | undefined {
   if (!(thrown instanceof Error) || !('code' in thrown)) return undefined
   return typeof thrown.code === 'string' && thrown.code.includes('SQLITE') ? thrown.code : undefined
+}
+
+/** The addon of better-sqlite3 is missing, or built for another Node. */
+function isUnloadable(thrown: unknown): boolean {
+  if (!(thrown instanceof Error)) return false
+  const code = 'code' in thrown ? thrown.code : undefined
+  return (
+    code === 'ERR_DLOPEN_FAILED' ||
+    code === 'MODULE_NOT_FOUND' ||
+    thrown.message.startsWith('Could not locate the bindings file')
+  )
 }
 
 function codeFor(sqlite: string | undefined): ErrorCode {

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { performance } from 'node:perf_hooks'
 import { distUrl, MAIN } from './dist.ts'
 
@@ -27,6 +28,8 @@ export interface ChildOptions {
   readonly timeoutMs?: number
   /** Another Node than the one that runs the tests. */
   readonly node?: string
+  /** Another copy of the compiled package than the repository's: the folder that `dist` is in. */
+  readonly home?: string
   /** Run as this user, where the tests run as root. */
   readonly uid?: number
 }
@@ -38,7 +41,7 @@ export interface ChildOptions {
 export async function runProgram(source: string, options: ChildOptions = {}): Promise<Ending> {
   const directory = mkdtempSync(join(tmpdir(), 'espalier-program-'))
   const file = join(directory, 'program.mjs')
-  writeFileSync(file, resolveImports(source))
+  writeFileSync(file, resolveImports(source, options.home))
   try {
     return await runNode([file, ...(options.args ?? [])], options)
   } finally {
@@ -52,10 +55,12 @@ export function runCli(words: readonly string[], options: ChildOptions = {}): Pr
 }
 
 /** The text of a program whose imports of the package lead to dist. */
-export function resolveImports(source: string): string {
+function resolveImports(source: string, home: string | undefined): string {
+  const url = (name: string): string =>
+    home === undefined ? distUrl(name) : pathToFileURL(join(home, 'dist', name)).href
   return source
-    .replaceAll(/from 'espalier'/g, `from '${distUrl('index.js')}'`)
-    .replaceAll(/from 'espalier\/(crypto|testing)'/g, (_, name: string) => `from '${distUrl(`${name}.js`)}'`)
+    .replaceAll(/from 'espalier'/g, `from '${url('index.js')}'`)
+    .replaceAll(/from 'espalier\/(crypto|testing)'/g, (_, name: string) => `from '${url(`${name}.js`)}'`)
 }
 
 function runNode(words: readonly string[], options: ChildOptions): Promise<Ending> {
