@@ -2,6 +2,8 @@ import { EspalierError } from '../base/error.ts'
 import { fromNative, fromNativeText, native } from './error.ts'
 import { addon } from './load.ts'
 import { hold, onWake, release } from './queue.ts'
+import { EVENT, EventRecord, ID_BYTES, textOf } from './event-record.ts'
+import { abortable, Pending, type Operation } from './operation.ts'
 import { RequestBatch, type BatchedRequest } from './request-batch.ts'
 
 /** What an endpoint tells. None of these may throw. Numbers name links, requests and streams of the endpoint. */
@@ -19,12 +21,6 @@ export interface EndpointEvents {
   streamOpened(stream: number, link: number, protocol: number): void
   streamReadable(stream: number): void
   streamWritable(stream: number): void
-}
-
-/** A running operation: its outcome, and the way to end it early. */
-export interface Operation<T> {
-  readonly result: Promise<T>
-  cancel(): void
 }
 
 /** Bytes of a batch from which it does not wait for the end of the turn. */
@@ -86,12 +82,18 @@ export class NativeEndpoint {
     )
   }
 
-  /** The body is copied before this returns. */
-  request(request: Omit<BatchedRequest, 'operation'>): Operation<Uint8Array> {
-    return this.#operate((operation) => {
-      this.#batch.request({ ...request, operation })
-      this.#flushSoon()
-    })
+  /** The body is copied before this returns. `signal` ends it early with `ABORTED`. */
+  request(request: Omit<BatchedRequest, 'operation'>, signal?: AbortSignal): Promise<Uint8Array> {
+    if (this.#isClosed) return Promise.reject(closed())
+    const operation = this.#nextOperation()
+    const pending = new Pending()
+    this.#operations.set(operation, pending)
+    this.#batch.request(operation, request)
+    this.#flushSoon()
+    const result = pending.promise as Promise<Uint8Array>
+    return signal === undefined
+      ? result
+      : abortable({ result, cancel: () => this.#cancel(operation) }, signal)
   }
 
   answer(request: number, payload: Uint8Array, how: { readonly refused: boolean }): void {
@@ -157,93 +159,91 @@ export class NativeEndpoint {
   }
 
   /** Takes one event. @internal */
-  receive(kind: number, numbers: readonly [number, number, number], payload: () => Uint8Array): void {
-    const [first, second, third] = numbers
+  receive(event: EventRecord): void {
+    const { kind, first, second, third } = event
     switch (kind) {
-      case EVENT.linkUp: {
-        const bytes = payload()
-        const peer = { id: bytes.slice(0, ID_BYTES), remote: text(bytes.subarray(ID_BYTES)) }
-        this.#events.linkUp(first, { ...peer, outbound: second === 1 })
-        return
-      }
-      case EVENT.linkMoved: {
-        this.#events.linkMoved(first, { remote: text(payload()), outbound: second === 1 })
-        return
-      }
-      case EVENT.linkClosed: {
-        this.#events.linkClosed(first, fromNativeText(text(payload())))
-        return
-      }
+      case EVENT.answered:
+        this.#settle(event, undefined)
+        break
+      case EVENT.request:
+        this.#events.request(first, second, third, event.payload())
+        break
       case EVENT.dialled:
-      case EVENT.streamDone: {
-        this.#settle(first, second === 1, third, payload)
-        return
-      }
-      case EVENT.answered: {
-        this.#settle(first, second === 1, undefined, payload)
-        return
-      }
-      case EVENT.request: {
-        this.#events.request(first, second, third, payload())
-        return
-      }
-      case EVENT.requestCancelled: {
-        this.#events.requestCancelled(first)
-        return
-      }
-      case EVENT.datagram: {
-        this.#events.datagram(second, third, payload())
-        return
-      }
-      case EVENT.streamOpened: {
-        this.#events.streamOpened(first, second, third)
-        return
-      }
-      case EVENT.streamReadable: {
+      case EVENT.streamDone:
+        this.#settle(event, third)
+        break
+      case EVENT.streamReadable:
         this.#events.streamReadable(first)
-        return
-      }
-      case EVENT.streamWritable: {
+        break
+      case EVENT.streamWritable:
         this.#events.streamWritable(first)
-        return
-      }
-      case EVENT.closed: {
+        break
+      case EVENT.streamOpened:
+        this.#events.streamOpened(first, second, third)
+        break
+      case EVENT.datagram:
+        this.#events.datagram(second, third, event.payload())
+        break
+      case EVENT.requestCancelled:
+        this.#events.requestCancelled(first)
+        break
+      case EVENT.closed:
         this.#end()
-        return
-      }
+        break
       default:
-        throw new EspalierError('INVALID_STATE', `the native addon told an unknown event ${kind}`)
+        this.#receiveOfLink(event)
+    }
+  }
+
+  #receiveOfLink(event: EventRecord): void {
+    const { kind, first: link } = event
+    const outbound = event.second === 1
+    if (kind === EVENT.linkUp) {
+      const bytes = event.payload()
+      const peer = { id: bytes.slice(0, ID_BYTES), remote: textOf(bytes.subarray(ID_BYTES)), outbound }
+      this.#events.linkUp(link, peer)
+    } else if (kind === EVENT.linkMoved) {
+      this.#events.linkMoved(link, { remote: event.text(), outbound })
+    } else if (kind === EVENT.linkClosed) {
+      this.#events.linkClosed(link, fromNativeText(event.text()))
+    } else {
+      throw new EspalierError('INVALID_STATE', `the native addon told an unknown event ${kind}`)
     }
   }
 
   #operate<T>(start: (operation: number) => void): Operation<T> {
     if (this.#isClosed) return { result: Promise.reject(closed()), cancel: () => undefined }
-    do this.#lastOperation = (this.#lastOperation % 0xffff_ffff) + 1
-    while (this.#operations.has(this.#lastOperation))
-    const operation = this.#lastOperation
-    const result = new Promise<T>((resolve, reject) => {
-      this.#operations.set(operation, { resolve: resolve as (value: unknown) => void, reject })
-      try {
-        native(() => start(operation))
-      } catch (thrown) {
-        this.#operations.delete(operation)
-        reject(fromNative(thrown))
-      }
-    })
-    const cancel = (): void => {
-      if (!this.#operations.has(operation)) return
-      this.#batch.cancel(operation)
-      this.#flushSoon()
+    const operation = this.#nextOperation()
+    const pending = new Pending()
+    this.#operations.set(operation, pending)
+    try {
+      native(() => start(operation))
+    } catch (thrown) {
+      this.#operations.delete(operation)
+      pending.reject(fromNative(thrown))
     }
-    return { result, cancel }
+    return { result: pending.promise as Promise<T>, cancel: () => this.#cancel(operation) }
   }
 
-  #settle(operation: number, succeeded: boolean, value: number | undefined, payload: () => Uint8Array): void {
-    const pending = this.#operations.get(operation)
+  #nextOperation(): number {
+    do this.#lastOperation = (this.#lastOperation % 0xffff_ffff) + 1
+    while (this.#operations.has(this.#lastOperation))
+    return this.#lastOperation
+  }
+
+  #cancel(operation: number): void {
+    if (!this.#operations.has(operation)) return
+    this.#batch.cancel(operation)
+    this.#flushSoon()
+  }
+
+  /** Ends an operation with `value`, or with the payload where that is the outcome. */
+  #settle(event: EventRecord, value: number | undefined): void {
+    const pending = this.#operations.get(event.first)
     if (pending === undefined) return
-    this.#operations.delete(operation)
-    if (!succeeded) pending.reject(fromNativeText(text(payload()), 'PEER_REFUSED'))
-    else pending.resolve(value ?? payload())
+    this.#operations.delete(event.first)
+    if (event.second !== 1) pending.reject(fromNativeText(event.text(), 'PEER_REFUSED'))
+    else pending.resolve(value ?? event.payload())
   }
 
   #flushSoon(): void {
@@ -280,68 +280,39 @@ export class NativeEndpoint {
   }
 }
 
-interface Pending {
-  readonly resolve: (value: unknown) => void
-  readonly reject: (error: EspalierError) => void
-}
-
-/** As crates/binding/src/transport_events.rs numbers them. */
-const EVENT = {
-  linkUp: 1,
-  linkClosed: 2,
-  dialled: 3,
-  answered: 4,
-  request: 5,
-  requestCancelled: 6,
-  datagram: 7,
-  streamDone: 8,
-  streamOpened: 9,
-  streamReadable: 10,
-  streamWritable: 11,
-  closed: 12,
-  linkMoved: 13,
-} as const
-const RECORD_BYTES = 24
-const ID_BYTES = 32
 /** The largest single event, an answer of 1 MiB, with room for others. */
 const SLAB_BYTES = 1_048_576 + 262_144
 
 /** Bounded by the ports of the machine. */
 const open = new Map<number, NativeEndpoint>()
-let slab: Uint8Array | undefined
+let isListening = false
 
 function listenForEvents(): void {
-  if (slab !== undefined) return
-  const bytes = new Uint8Array(SLAB_BYTES)
-  slab = bytes
-  const view = new DataView(bytes.buffer)
+  if (isListening) return
+  isListening = true
+  const slab = new Uint8Array(SLAB_BYTES)
+  const event = new EventRecord(slab)
   onWake(() => {
     for (;;) {
-      const filled = addon().transportDrain(bytes)
+      const filled = addon().transportDrain(slab)
       if (filled === 0) return
-      for (let at = 0; at < filled; at += view.getUint32(at, true)) dispatch(bytes, view, at)
+      for (let at = 0; at < filled;) {
+        at = event.read(at)
+        dispatch(event)
+      }
     }
   })
   // Goodbyes leave, and no thread runs while the process takes itself apart.
   process.once('exit', () => addon().transportCloseAll())
 }
 
-function dispatch(bytes: Uint8Array, view: DataView, at: number): void {
-  const end = at + view.getUint32(at, true)
-  const number = (offset: number): number => view.getUint32(at + offset, true)
-  const endpoint = open.get(number(8))
+function dispatch(event: EventRecord): void {
   try {
-    endpoint?.receive(number(4), [number(12), number(16), number(20)], () =>
-      bytes.slice(at + RECORD_BYTES, end),
-    )
+    open.get(event.endpoint)?.receive(event)
   } catch (thrown) {
     // A fault of this library; the other events must not suffer from it.
     process.emitWarning(thrown instanceof Error ? thrown : String(thrown))
   }
-}
-
-function text(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
 }
 
 function closed(): EspalierError {

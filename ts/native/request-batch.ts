@@ -8,7 +8,6 @@ const FIRST_BYTES = 65_536
 
 /** A request as it is handed over. */
 export interface BatchedRequest {
-  readonly operation: number
   readonly link: number
   readonly timeoutMs: number
   readonly maxResponseBytes: number
@@ -27,10 +26,10 @@ export class RequestBatch {
     return this.#filled
   }
 
-  request(request: BatchedRequest): void {
+  request(operation: number, request: BatchedRequest): void {
     const { body } = request
     const at = this.#record(KIND_REQUEST, 0, HEADER_BYTES + body.byteLength)
-    this.#view.setUint32(at + 4, request.operation, true)
+    this.#view.setUint32(at + 4, operation, true)
     this.#view.setUint32(at + 8, request.link, true)
     this.#view.setUint32(at + 12, request.timeoutMs, true)
     this.#view.setUint32(at + 16, request.maxResponseBytes, true)

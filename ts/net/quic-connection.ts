@@ -1,7 +1,8 @@
-import { EspalierError } from '../base/error.ts'
+import { EspalierError, toEspalierError } from '../base/error.ts'
 import type { NodeId } from '../base/identity.ts'
 import { checkBytes, checkInteger } from '../native/check.ts'
-import type { NativeEndpoint, Operation } from '../native/endpoint.ts'
+import type { NativeEndpoint } from '../native/endpoint.ts'
+import { abortable, aborted } from '../native/operation.ts'
 import { parseAddress, type Address } from './address.ts'
 import { QuicStream } from './quic-stream.ts'
 import type {
@@ -24,6 +25,8 @@ const DEFAULT_TIMEOUT_MS = 10_000
 const MAX_TIMEOUT_MS = 86_400_000
 const MAX_PROTOCOL = 65_535
 const MAX_CLOSE_CODE = 0xffff_ffff
+
+const NO_OPTIONS: RequestOptions = {}
 
 const CLASS_NUMBERS: Readonly<Record<TrafficClass, number>> = {
   control: 0,
@@ -79,31 +82,13 @@ export class QuicConnection implements Connection {
     return this.#outbound
   }
 
-  async request(protocol: number, body: Uint8Array, options: RequestOptions = {}): Promise<Uint8Array> {
-    checkInteger('protocol', protocol, 0, MAX_PROTOCOL)
-    checkBytes('body', body)
-    const maxResponseBytes = checkInteger(
-      'maxResponseBytes',
-      options.maxResponseBytes ?? DEFAULT_RESPONSE_BYTES,
-      0,
-      MAX_RESPONSE_BYTES,
-    )
-    if (body.byteLength > MAX_REQUEST_BYTES) {
-      throw new EspalierError(
-        'LIMIT_EXCEEDED',
-        `${body.byteLength} bytes were given, a request may have ${MAX_REQUEST_BYTES}`,
-      )
+  request(protocol: number, body: Uint8Array, options: RequestOptions = NO_OPTIONS): Promise<Uint8Array> {
+    // Not an async function: at this rate each promise counts.
+    try {
+      return this.#request(protocol, body, options)
+    } catch (thrown) {
+      return Promise.reject(toEspalierError(thrown, 'INVALID_STATE', 'the request could not be sent'))
     }
-    this.#check(options)
-    const operation = this.#endpoint.request({
-      link: this.#link,
-      protocol,
-      body,
-      maxResponseBytes,
-      trafficClass: CLASS_NUMBERS[options.trafficClass ?? 'request'],
-      timeoutMs: timeoutOf(options),
-    })
-    return abortable(operation, options.signal)
   }
 
   async openStream(protocol: number, options: StreamOptions = {}): Promise<ByteStream> {
@@ -161,6 +146,31 @@ export class QuicConnection implements Connection {
     this.#onClosed(this.#ending)
   }
 
+  #request(protocol: number, body: Uint8Array, options: RequestOptions): Promise<Uint8Array> {
+    checkInteger('protocol', protocol, 0, MAX_PROTOCOL)
+    checkBytes('body', body)
+    const { maxResponseBytes = DEFAULT_RESPONSE_BYTES, trafficClass = 'request', signal } = options
+    checkInteger('maxResponseBytes', maxResponseBytes, 0, MAX_RESPONSE_BYTES)
+    if (body.byteLength > MAX_REQUEST_BYTES) {
+      throw new EspalierError(
+        'LIMIT_EXCEEDED',
+        `${body.byteLength} bytes were given, a request may have ${MAX_REQUEST_BYTES}`,
+      )
+    }
+    this.#check(options)
+    return this.#endpoint.request(
+      {
+        link: this.#link,
+        protocol,
+        body,
+        maxResponseBytes,
+        trafficClass: CLASS_NUMBERS[trafficClass],
+        timeoutMs: timeoutOf(options),
+      },
+      signal,
+    )
+  }
+
   #check(options: CallOptions): void {
     if (this.#ending !== undefined) throw this.#ending
     throwIfAborted(options.signal)
@@ -176,28 +186,6 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
 export function timeoutOf(options: CallOptions): number {
   const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS
   return checkInteger('timeoutMs', Math.ceil(timeoutMs), 0, MAX_TIMEOUT_MS)
-}
-
-/** The outcome of `operation`, ended early with `ABORTED` by `signal`. */
-export async function abortable<T>(operation: Operation<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return operation.result
-  let onAbort = (): void => undefined
-  const given = new Promise<never>((_resolve, reject) => {
-    onAbort = () => {
-      operation.cancel()
-      reject(aborted(signal))
-    }
-    signal.addEventListener('abort', onAbort, { once: true })
-  })
-  try {
-    return await Promise.race([operation.result, given])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
-  }
-}
-
-function aborted(signal: AbortSignal): EspalierError {
-  return new EspalierError('ABORTED', 'the caller gave up', { cause: signal.reason })
 }
 
 /** A link-local address carries the zone of this machine, which says nothing to others. */

@@ -1,6 +1,5 @@
 import { EspalierError } from '../base/error.ts'
-import type { Operation } from '../native/endpoint.ts'
-import { abortable } from './quic-connection.ts'
+import { abortable, type Operation } from '../native/operation.ts'
 import type { CallOptions } from './transport.ts'
 
 /** One native dial that several callers wait for, each with its own patience. */
