@@ -48,7 +48,12 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 const STREAM_WINDOW: u32 = 8 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
 const SEND_WINDOW: u64 = 16 << 20;
-const CONCURRENT_STREAMS: u32 = 1024;
+/// Streams that a peer may have open at once over a connection that is used much.
+pub(crate) const CONCURRENT_STREAMS: u32 = 1024;
+/// The same over any other: quinn keeps state for each stream that may come, 130 KiB for 1,024 of them.
+const FIRST_CONCURRENT_STREAMS: u32 = 64;
+/// From so many on a connection is used much.
+pub(crate) const MANY_STREAMS: usize = 32;
 const DATAGRAM_BUFFER: usize = 1 << 20;
 
 /// The largest packets that path discovery may find, on loopback and with jumbo frames. quinn sends up to ten
@@ -126,7 +131,7 @@ pub(crate) fn transport_config(dialling: bool, path: Path) -> Arc<TransportConfi
     let mut acks = AckFrequencyConfig::default();
     acks.ack_eliciting_threshold(VarInt::from_u32(10));
     config
-        .max_concurrent_bidi_streams(VarInt::from_u32(CONCURRENT_STREAMS))
+        .max_concurrent_bidi_streams(VarInt::from_u32(FIRST_CONCURRENT_STREAMS))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW))

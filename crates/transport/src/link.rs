@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Instant,
 };
@@ -17,7 +17,7 @@ use quinn::{Connection, VarInt};
 use crate::{
     error::TransportError,
     events::{Event, LinkId},
-    limits::{DRAIN_TIME, MAX_WAITING_DATAGRAM_BYTES, SIMULTANEOUS_TIME},
+    limits::{CONCURRENT_STREAMS, DRAIN_TIME, MANY_STREAMS, MAX_WAITING_DATAGRAM_BYTES, SIMULTANEOUS_TIME},
     mux::from_v6,
     request,
     shared::Shared,
@@ -30,9 +30,20 @@ pub(crate) struct Carrier {
     outbound: bool,
     since: Instant,
     active: AtomicUsize,
+    is_widened: AtomicBool,
 }
 
 impl Carrier {
+    /// Lets the peer open more streams once it uses many.
+    fn widen(&self) {
+        if self.active.load(Ordering::Relaxed) >= MANY_STREAMS
+            && !self.is_widened.swap(true, Ordering::Relaxed)
+        {
+            let most = VarInt::from_u32(CONCURRENT_STREAMS);
+            self.connection.set_max_concurrent_bi_streams(most);
+        }
+    }
+
     /// Counts something that still needs this connection, until the guard is dropped.
     pub(crate) fn enter(self: &Arc<Self>) -> Active {
         self.active.fetch_add(1, Ordering::Relaxed);
@@ -170,6 +181,7 @@ pub(crate) fn attach(
         outbound,
         since: Instant::now(),
         active: AtomicUsize::new(0),
+        is_widened: AtomicBool::new(false),
     });
     let mut links = shared.links.lock();
     let known = links.of_peer(&peer).and_then(|id| links.get(id));
@@ -222,6 +234,7 @@ async fn serve(shared: Arc<Shared>, link: Arc<Link>, carrier: Arc<Carrier>) {
             Ok((send, receive)) => {
                 let (shared, link, active) = (shared.clone(), link.clone(), carrier.enter());
                 tokio::spawn(request::serve_stream(shared, link, active, send, receive));
+                carrier.widen();
             }
             Err(error) => break error,
         }
