@@ -51,9 +51,9 @@ const SEND_WINDOW: u64 = 16 << 20;
 /// Streams that a peer may have open at once over a connection that is used much.
 pub(crate) const CONCURRENT_STREAMS: u32 = 1024;
 /// The same over any other: quinn keeps state for each stream that may come, 130 KiB for 1,024 of them.
-const FIRST_CONCURRENT_STREAMS: u32 = 64;
+const FIRST_CONCURRENT_STREAMS: u32 = 32;
 /// From so many on a connection is used much.
-pub(crate) const MANY_STREAMS: usize = 32;
+pub(crate) const MANY_STREAMS: usize = 16;
 const DATAGRAM_BUFFER: usize = 1 << 20;
 
 /// The largest packets that path discovery may find, on loopback and with jumbo frames. quinn sends up to ten
