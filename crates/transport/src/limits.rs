@@ -2,7 +2,9 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use quinn::{AckFrequencyConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
+use quinn::{
+    AckFrequencyConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt, congestion::CubicConfig,
+};
 
 /// Most bytes in the body of a request.
 pub const MAX_REQUEST_BYTES: usize = 262_144;
@@ -59,6 +61,8 @@ const DATAGRAM_BUFFER: usize = 1 << 20;
 /// The largest packets that path discovery may find, on loopback and with jumbo frames. quinn sends up to ten
 /// at once, and one system call takes at most 65,507 bytes: more would be an error that looks like loss.
 pub(crate) const LARGEST_PACKET_BYTES: u16 = 6500;
+/// What may be under way on loopback before the first acknowledgement: a shard of a full segment.
+const LOOPBACK_WINDOW_BYTES: u64 = 1 << 20;
 /// Ethernet's 1,500 without the headers of IPv6 and UDP.
 const LARGEST_PUBLIC_PACKET_BYTES: u16 = 1452;
 
@@ -85,6 +89,15 @@ impl Path {
             true => Self::Private,
             false => Self::Public,
         }
+    }
+
+    fn congestion(self) -> CubicConfig {
+        let mut congestion = CubicConfig::default();
+        if self == Self::Loopback {
+            // No wire to fill: only the receiver's socket buffer, and flow control looks after that.
+            congestion.initial_window(LOOPBACK_WINDOW_BYTES);
+        }
+        congestion
     }
 
     fn discovery(self) -> MtuDiscoveryConfig {
@@ -139,6 +152,7 @@ pub(crate) fn transport_config(dialling: bool, path: Path) -> Arc<TransportConfi
         .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER))
         .datagram_send_buffer_size(DATAGRAM_BUFFER)
         .mtu_discovery_config(Some(path.discovery()))
+        .congestion_controller_factory(Arc::new(path.congestion()))
         .ack_frequency_config(Some(acks))
         // A post-quantum handshake loses a packet more often than a small one; 333 ms would double its tail.
         .initial_rtt(Duration::from_millis(100))
