@@ -120,6 +120,13 @@ export interface CryptoAddon {
   ): void
   keyWords(handle: number): string
 
+  /** Writes a new file and syncs it, if the bytes have this BLAKE3 hash. */
+  shardFileWrite(job: number, path: string, bytes: Uint8Array, hash: Uint8Array): void
+  /** Moves a file to its place and syncs the folder. */
+  shardFilePlace(job: number, from: string, to: string): void
+  /** The result is the file's bytes; `NOT_FOUND` when size or hash is another. */
+  shardFileRead(job: number, path: string, sizeBytes: number, hash: Uint8Array): void
+
   lockFile(path: string): number
   unlockFile(handle: number): void
 }

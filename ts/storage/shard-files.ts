@@ -1,8 +1,6 @@
-import { equalBytes } from '../base/bytes.ts'
 import type { Clock } from '../base/clock.ts'
 import { EspalierError } from '../base/error.ts'
 import type { Log } from '../base/log.ts'
-import { hash } from '../native/hash.ts'
 import { closedError, invalid } from './checks.ts'
 import { fileError } from './file-error.ts'
 import { KeyedLock } from './keyed-lock.ts'
@@ -210,8 +208,7 @@ export class ShardFiles implements ShardStore {
   async #load(name: string): Promise<Uint8Array | undefined> {
     const entry = this.#index.get(name)
     if (entry === undefined) return undefined
-    const bytes = await this.#folder.read(name, entry.sizeBytes)
-    return bytes !== undefined && equalBytes(hash(bytes), idOf(name)) ? bytes : undefined
+    return this.#folder.read(name, { sizeBytes: entry.sizeBytes, hash: idOf(name) })
   }
 
   async #removeIfExpired(name: string, nowUnixMs: number): Promise<boolean> {

@@ -1,5 +1,6 @@
-import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { placeShardFile, readShardFile } from '../native/shard-file.ts'
 import { errnoOf } from './file-error.ts'
 import { writeIncoming, type Incoming } from './shard-incoming.ts'
 
@@ -60,23 +61,15 @@ export class ShardFolder {
 
   /** Moves a temporary file to its place; resolves once the folder is synced. */
   async place(name: string, temporary: string): Promise<void> {
-    await rename(temporary, this.#pathOf(name))
-    await syncFolder(this.#folderOf(name))
+    await placeShardFile({ from: temporary, to: this.#pathOf(name) })
   }
 
-  /** The file's bytes, as they are; `undefined` when it has another size or is not there. */
-  async read(name: string, sizeBytes: number): Promise<Uint8Array | undefined> {
-    const path = this.#pathOf(name)
-    try {
-      // The size first: a file that grew must not decide how much memory is taken.
-      if ((await stat(path)).size !== sizeBytes) return undefined
-      const { buffer, byteOffset, byteLength } = await readFile(path)
-      return new Uint8Array(buffer, byteOffset, byteLength)
-    } catch (thrown) {
-      // EIO is how a disk reports a sector that it can't read any more.
-      if (['ENOENT', 'EIO', 'EISDIR'].includes(errnoOf(thrown) ?? '')) return undefined
-      throw thrown
-    }
+  /** The file's bytes; `undefined` when they have another size or hash, or the file is not there. */
+  read(
+    name: string,
+    expected: { readonly sizeBytes: number; readonly hash: Uint8Array },
+  ): Promise<Uint8Array | undefined> {
+    return readShardFile(this.#pathOf(name), expected)
   }
 
   async remove(name: string): Promise<void> {

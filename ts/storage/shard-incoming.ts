@@ -2,12 +2,13 @@ import { open, rm, type FileHandle } from 'node:fs/promises'
 import { equalBytes } from '../base/bytes.ts'
 import { toEspalierError } from '../base/error.ts'
 import { createHasher } from '../native/hash.ts'
+import { writeShardFile } from '../native/shard-file.ts'
 import { closedError, invalid } from './checks.ts'
 import { fileError } from './file-error.ts'
 import type { ShardHeader } from './store.ts'
 
-/** Pieces of a shard are put together to this before they are hashed and written. */
-const BUFFER_BYTES = 256 * 1024
+/** Pieces of a shard are put together to this before they are written; smaller shards are written in one go. */
+const BUFFER_BYTES = 1024 * 1024
 
 /** A shard on its way in. */
 export interface Incoming {
@@ -22,59 +23,90 @@ export interface Incoming {
  * Codes: `INVALID_ARGUMENT` (size or hash differs), `STORAGE_FULL`, `CLOSED`, `ABORTED` (the source failed).
  */
 export async function writeIncoming(path: string, incoming: Incoming): Promise<void> {
+  const { header } = incoming
+  try {
+    if (header.sizeBytes <= BUFFER_BYTES) {
+      await writeShardFile(path, await gather(incoming), header.id)
+      return
+    }
+    await writeInPieces(path, incoming)
+  } catch (thrown) {
+    throw fileError(thrown, { code: 'STORAGE_CORRUPT', what: 'the shard could not be written' })
+  }
+}
+
+/** All of a small shard. */
+async function gather(incoming: Incoming): Promise<Uint8Array> {
+  const { sizeBytes } = incoming.header
+  const bytes = new Uint8Array(sizeBytes)
+  let filled = 0
+  await forEachPiece(incoming, (piece) => {
+    // `forEachPiece` lets no more than the promised bytes through.
+    bytes.set(piece, filled)
+    filled += piece.byteLength
+  })
+  return bytes
+}
+
+async function writeInPieces(path: string, incoming: Incoming): Promise<void> {
   const file = await open(path, 'wx', 0o600)
   try {
-    await receive(file, incoming)
+    const writer = new HashingWriter(file)
+    await forEachPiece(incoming, (piece) => writer.write(piece))
+    if (!equalBytes(await writer.end(), incoming.header.id)) {
+      throw invalid('the bytes do not have the promised hash')
+    }
     await file.sync()
     await file.close()
   } catch (thrown) {
     await file.close().catch(() => undefined)
     await rm(path, { force: true })
-    throw fileError(thrown, { code: 'STORAGE_CORRUPT', what: 'the shard could not be written' })
+    throw thrown
   }
 }
 
-async function receive(file: FileHandle, { header, source, signal }: Incoming): Promise<void> {
-  const writer = new HashingWriter(file, { sizeBytes: header.sizeBytes })
+/** Hands over exactly the promised bytes, or throws: the quota was asked for so many and no more. */
+async function forEachPiece(
+  { header, source, signal }: Incoming,
+  take: (piece: Uint8Array) => Promise<void> | void,
+): Promise<void> {
   const iterator = source[Symbol.asyncIterator]()
+  let receivedBytes = 0
   let isDone = false
   try {
     for (;;) {
       const next = await nextUnlessAborted(iterator, signal)
       if (next.done === true) break
-      await writer.write(next.value)
+      const piece: unknown = next.value
+      if (!(piece instanceof Uint8Array)) throw invalid('a shard comes as Uint8Arrays')
+      receivedBytes += piece.byteLength
+      if (receivedBytes > header.sizeBytes) throw invalid(`more than the promised ${header.sizeBytes} bytes`)
+      await take(piece)
     }
     isDone = true
   } finally {
     // Not awaited: a generator that hangs in its own await would never answer.
     if (!isDone) void Promise.resolve(iterator.return?.()).catch(() => undefined)
   }
-  if (!equalBytes(await writer.end(), header.id)) throw invalid('the bytes do not have the promised hash')
+  if (receivedBytes !== header.sizeBytes) {
+    throw invalid(`${receivedBytes} of the promised ${header.sizeBytes} bytes came`)
+  }
 }
 
-/** Counts, hashes and writes what comes, in large pieces, and never a byte more than was promised. */
+/** Hashes and writes what comes, in large pieces. */
 class HashingWriter {
   readonly #file: FileHandle
-  readonly #sizeBytes: number
   readonly #hasher = createHasher()
-  readonly #buffer: Uint8Array
+  readonly #buffer = new Uint8Array(BUFFER_BYTES)
   #filledBytes = 0
-  #receivedBytes = 0
 
-  constructor(file: FileHandle, { sizeBytes }: { readonly sizeBytes: number }) {
+  constructor(file: FileHandle) {
     this.#file = file
-    this.#sizeBytes = sizeBytes
-    this.#buffer = new Uint8Array(Math.min(BUFFER_BYTES, sizeBytes))
   }
 
-  async write(chunk: unknown): Promise<void> {
-    if (!(chunk instanceof Uint8Array)) throw invalid('a shard comes as Uint8Arrays')
-    this.#receivedBytes += chunk.byteLength
-    // Before writing: the quota was asked for sizeBytes and no more.
-    if (this.#receivedBytes > this.#sizeBytes)
-      throw invalid(`more than the promised ${this.#sizeBytes} bytes`)
-    for (let at = 0; at < chunk.byteLength;) {
-      const piece = chunk.subarray(at, at + this.#buffer.byteLength - this.#filledBytes)
+  async write(bytes: Uint8Array): Promise<void> {
+    for (let at = 0; at < bytes.byteLength;) {
+      const piece = bytes.subarray(at, at + this.#buffer.byteLength - this.#filledBytes)
       this.#buffer.set(piece, this.#filledBytes)
       this.#filledBytes += piece.byteLength
       at += piece.byteLength
@@ -82,11 +114,8 @@ class HashingWriter {
     }
   }
 
-  /** The hash of everything, once the promised size is in the file. */
+  /** The hash of everything, once it is in the file. */
   async end(): Promise<Uint8Array> {
-    if (this.#receivedBytes !== this.#sizeBytes) {
-      throw invalid(`${this.#receivedBytes} of the promised ${this.#sizeBytes} bytes came`)
-    }
     await this.#flush()
     return this.#hasher.digest()
   }

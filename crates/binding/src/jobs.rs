@@ -20,7 +20,7 @@ pub(crate) fn spawn(
     spawn_on(&POOL, 0, job, work)
 }
 
-/// As [`spawn`], for what takes long or waits for a disk: stretching a passphrase never delays the short jobs.
+/// As [`spawn`], for what takes long: stretching a passphrase never delays the short jobs.
 pub(crate) fn spawn_slow(
     job: u32,
     work: impl FnOnce() -> Result<Vec<u8>, Failure> + Send + 'static,
@@ -28,6 +28,15 @@ pub(crate) fn spawn_slow(
     static POOL: OnceLock<Option<ThreadPool>> = OnceLock::new();
     // At `high` hardness each thread holds 256 MiB.
     spawn_on(&POOL, 2, job, work)
+}
+
+/// As [`spawn`], for what waits for the disk: several at once let the file system put their syncs together.
+pub(crate) fn spawn_disk(
+    job: u32,
+    work: impl FnOnce() -> Result<Vec<u8>, Failure> + Send + 'static,
+) -> Result<(), Failure> {
+    static POOL: OnceLock<Option<ThreadPool>> = OnceLock::new();
+    spawn_on(&POOL, 4, job, work)
 }
 
 /// `threads` of zero is one for each processor.

@@ -22,6 +22,7 @@ mod lock;
 mod queue;
 mod seal;
 mod segment;
+mod shard_file;
 mod sign;
 mod table;
 mod transport;
