@@ -10,6 +10,8 @@ export class FrameStream {
   readonly #stream: ByteStream
   readonly #onMove: () => void
   readonly #buffer = new Uint8Array(4096)
+  /** Made by the first use of {@link readPieces}: fresh memory for every piece costs more than the piece. */
+  #piece: Uint8Array | undefined
   #start = 0
   #end = 0
 
@@ -50,10 +52,11 @@ export class FrameStream {
     }
   }
 
-  /** The next `sizeBytes` in fresh pieces of bounded size. */
+  /** The next `sizeBytes` in pieces of bounded size; each is valid until the next is asked for. */
   async *readPieces(sizeBytes: number): AsyncGenerator<Uint8Array, void, undefined> {
+    const buffer = (this.#piece ??= new Uint8Array(PIECE_BYTES))
     for (let left = sizeBytes; left > 0;) {
-      const piece = new Uint8Array(Math.min(left, PIECE_BYTES))
+      const piece = buffer.subarray(0, Math.min(left, PIECE_BYTES))
       await this.readExactly(piece)
       left -= piece.byteLength
       yield piece

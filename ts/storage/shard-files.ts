@@ -86,11 +86,13 @@ export class ShardFiles implements ShardStore {
       const release = this.#index.reserve(own.sizeBytes)
       try {
         const temporary = await this.#receive(name, own, source)
+        let isPlaced = false
         try {
-          await this.#locks.run(name, () => this.#accept(name, { header: own, temporary, release }))
+          isPlaced = await this.#locks.run(name, () =>
+            this.#accept(name, { header: own, temporary, release }),
+          )
         } finally {
-          // Nothing is left of it when it was moved to its place.
-          await this.#folder.discard(temporary)
+          if (!isPlaced) await this.#folder.discard(temporary)
         }
       } finally {
         release()
@@ -173,13 +175,14 @@ export class ShardFiles implements ShardStore {
     }
   }
 
+  /** Whether the temporary file is in its place now. */
   async #accept(
     name: string,
     shard: { readonly header: ShardHeader; readonly temporary: string; readonly release: () => void },
-  ): Promise<void> {
+  ): Promise<boolean> {
     const { header, temporary, release } = shard
     // Another put of the same shard may have been faster.
-    if (await this.#renew(name, header)) return
+    if (await this.#renew(name, header)) return false
     try {
       await this.#folder.place(name, temporary)
       await this.#store.write([shardChange(header)])
@@ -191,6 +194,7 @@ export class ShardFiles implements ShardStore {
     release()
     const { sizeBytes, expiresUnixMs } = header
     this.#index.set(name, { sizeBytes, expiresUnixMs, isDamaged: false })
+    return true
   }
 
   /** As `#load`, under the shard's lock: a shard that fails is marked, so that it can come again. */

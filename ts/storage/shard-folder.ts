@@ -4,14 +4,14 @@ import { placeShardFile, readShardFile } from '../native/shard-file.ts'
 import { errnoOf } from './file-error.ts'
 import { writeIncoming, type Incoming } from './shard-incoming.ts'
 
-/** Characters of the name that choose the folder: 1,024 folders keep each of them short. */
-const PREFIX_CHARACTERS = 2
+/** Characters of the name that choose the folder: 32 folders of at most about 8,000 files, soon made and synced. */
+const PREFIX_CHARACTERS = 1
 const TEMPORARY = /^[a-z2-7]{52}\.[0-9]+\.tmp$/
 const SHARD = /^[a-z2-7]{52}$/
 /** Where files go that no row speaks of. */
 const QUARANTINE = 'quarantine'
 
-/** What one of the 1,024 folders holds. */
+/** What one of the 32 folders holds. */
 export interface FolderListing {
   readonly temporary: readonly string[]
   readonly shards: ReadonlySet<string>
@@ -19,10 +19,10 @@ export interface FolderListing {
   readonly foreign: readonly string[]
 }
 
-/** Where the files of shards lie: `<first two characters>/<52 characters of base32>`. Knows no rows and no quota. */
+/** Where the files of shards lie: `<first character>/<52 characters of base32>`. Knows no rows and no quota. */
 export class ShardFolder {
   readonly #root: string
-  /** Folders known to exist. Bounded by the 1,024 prefixes. */
+  /** Folders known to exist. Bounded by the 32 prefixes. */
   readonly #made = new Set<string>()
   #nextTemporary = 1
 
@@ -36,7 +36,7 @@ export class ShardFolder {
 
   /** The prefixes that have a folder. */
   async prefixes(): Promise<string[]> {
-    return (await readdir(this.#root)).filter((name) => /^[a-z2-7]{2}$/.test(name))
+    return (await readdir(this.#root)).filter((name) => /^[a-z2-7]$/.test(name))
   }
 
   async list(prefix: string): Promise<FolderListing> {

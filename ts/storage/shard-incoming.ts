@@ -10,6 +10,10 @@ import type { ShardHeader } from './store.ts'
 /** Pieces of a shard are put together to this before they are written; smaller shards are written in one go. */
 const BUFFER_BYTES = 1024 * 1024
 
+/** Buffers of small shards that wait for the next: fresh memory costs more than what is done with it. */
+const buffers: Uint8Array[] = []
+const MAX_BUFFERS = 4
+
 /** A shard on its way in. */
 export interface Incoming {
   readonly header: ShardHeader
@@ -26,7 +30,7 @@ export async function writeIncoming(path: string, incoming: Incoming): Promise<v
   const { header } = incoming
   try {
     if (header.sizeBytes <= BUFFER_BYTES) {
-      await writeShardFile(path, await gather(incoming), header.id)
+      await writeAtOnce(path, incoming)
       return
     }
     await writeInPieces(path, incoming)
@@ -35,17 +39,23 @@ export async function writeIncoming(path: string, incoming: Incoming): Promise<v
   }
 }
 
-/** All of a small shard. */
-async function gather(incoming: Incoming): Promise<Uint8Array> {
-  const { sizeBytes } = incoming.header
-  const bytes = new Uint8Array(sizeBytes)
+async function writeAtOnce(path: string, incoming: Incoming): Promise<void> {
+  const { sizeBytes, id } = incoming.header
+  const buffer = buffers.pop() ?? new Uint8Array(BUFFER_BYTES)
   let filled = 0
-  await forEachPiece(incoming, (piece) => {
-    // `forEachPiece` lets no more than the promised bytes through.
-    bytes.set(piece, filled)
-    filled += piece.byteLength
-  })
-  return bytes
+  let written: Promise<void>
+  try {
+    await forEachPiece(incoming, (piece) => {
+      // `forEachPiece` lets no more than the promised bytes through.
+      buffer.set(piece, filled)
+      filled += piece.byteLength
+    })
+    // Copied before this returns, so that the buffer can serve the next shard.
+    written = writeShardFile(path, buffer.subarray(0, sizeBytes), id)
+  } finally {
+    if (buffers.length < MAX_BUFFERS) buffers.push(buffer)
+  }
+  await written
 }
 
 async function writeInPieces(path: string, incoming: Incoming): Promise<void> {

@@ -25,7 +25,7 @@ export async function reconcile(sides: Sides): Promise<void> {
   const { folder } = sides
   const onDisk = new Set(await folder.prefixes())
   const rows = new RowWalk(sides)
-  for (let number = 0; number < 1_024; number++) {
+  for (let number = 0; number < 32; number++) {
     const prefix = prefixOf(number)
     const promised = await rows.takeWhile(prefix)
     if (onDisk.has(prefix) || promised.length > 0) await reconcilePrefix(sides, { prefix, promised })
@@ -121,9 +121,9 @@ function damagedKeyOf(thrown: unknown): Uint8Array | undefined {
   return typeof key === 'string' && key.length > 0 ? Uint8Array.from(Buffer.from(key, 'hex')) : undefined
 }
 
-/** The two characters that stand for the first ten bits `number`; their order is that of the ids. */
+/** The character that stands for the first five bits `number`; their order is that of the ids. */
 function prefixOf(number: number): string {
-  return encodeBase32(Uint8Array.of(number >>> 2, (number & 3) << 6)).slice(0, 2)
+  return encodeBase32(Uint8Array.of(number << 3)).slice(0, 1)
 }
 
 /** The id that a file's name spells. */

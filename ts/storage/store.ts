@@ -55,7 +55,7 @@ export interface ShardStore {
   /** Bytes kept now, and the most that may be kept. */
   usage(): { readonly usedBytes: number; readonly quotaBytes: number; readonly shards: number }
   /**
-   * Takes exactly `sizeBytes` from `source`, checks that their BLAKE3 hash is `id`, and resolves when
+   * Takes exactly `sizeBytes` from `source` (a piece need not stay valid after the next is asked for), checks that their BLAKE3 hash is `id`, and resolves when
    * file, directory and row are on disk. A shard that is already there is success and may extend its expiry.
    * Codes: `STORAGE_FULL` (the byte over the quota, or no room on the disk), `INVALID_ARGUMENT` (size or hash differs),
    * `STORAGE_CORRUPT`, `ABORTED` (the source failed), `CLOSED`.

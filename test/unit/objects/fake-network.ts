@@ -302,7 +302,7 @@ export class MemoryShards implements ShardStore {
       throw new EspalierError('STORAGE_FULL', 'full')
     }
     const parts: Uint8Array[] = []
-    for await (const part of source) parts.push(part)
+    for await (const part of source) parts.push(part.slice())
     const bytes = new Uint8Array(Buffer.concat(parts))
     await this.gate
     if (bytes.byteLength !== shard.sizeBytes || !equalBytes(hash(bytes), shard.id)) {

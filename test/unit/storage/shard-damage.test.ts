@@ -86,7 +86,7 @@ describe('a start', () => {
     for (const shard of [lost, orphan, whole]) await fixture.put(shard)
     rmSync(fixture.pathOf(lost))
     await fixture.store.write([{ table: 'shards', key: orphan.header.id, value: undefined }])
-    const folder = encodeBase32(whole.header.id).slice(0, 2)
+    const folder = encodeBase32(whole.header.id).slice(0, 1)
     writeFileSync(join(fixture.directory, folder, `${encodeBase32(whole.header.id)}.7.tmp`), 'half')
     writeFileSync(join(fixture.directory, folder, 'notes.txt'), 'of the owner')
 

@@ -76,7 +76,7 @@ export class ShardFixture {
 /** The name of a shard's file below the directory. */
 export function fileOf({ header }: Shard): string {
   const name = encodeBase32(header.id)
-  return `${name.slice(0, 2)}/${name}`
+  return `${name.slice(0, 1)}/${name}`
 }
 
 export async function* pieces(chunks: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
