@@ -2,11 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-        mpsc as blocking,
-    },
+    sync::{Arc, atomic::Ordering, mpsc as blocking},
     thread::JoinHandle,
     time::Duration,
 };
@@ -17,16 +13,17 @@ use espalier_core::{
     sign::SigningKey,
 };
 use parking_lot::Mutex;
-use quinn::{ConnectionId, ConnectionIdGenerator, EndpointConfig, Incoming, TokioRuntime, VarInt};
+use quinn::{ConnectionId, ConnectionIdGenerator, EndpointConfig, TokioRuntime, VarInt};
 use tokio::{sync::mpsc, time::timeout};
 
 use crate::{
+    accept,
+    counters::Counters,
     dial::Dial,
     error::TransportError,
     events::{Event, EventSink, LinkId, OperationId, RequestId, StreamId},
     limits::{
-        CLOSE_TIME, HANDSHAKE_TIME, LARGEST_PACKET_BYTES, MAX_HANDSHAKES, MAX_REQUEST_BYTES, PerPath,
-        RETRY_ABOVE, transport_config,
+        CLOSE_TIME, LARGEST_PACKET_BYTES, MAX_HANDSHAKES, MAX_REQUEST_BYTES, PerPath, transport_config,
     },
     link,
     mux::Mux,
@@ -232,6 +229,11 @@ impl Endpoint {
         self.shared.foreign_packets.load(Ordering::Relaxed)
     }
 
+    /// What was done and refused so far.
+    pub fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
     /// Starts to close; [`Event::Closed`] is the last event. May be called again.
     pub fn close(&self) {
         self.shared.closing.store(true, Ordering::Relaxed);
@@ -339,7 +341,7 @@ impl Driver {
     }
 
     async fn run(self, mut inbox: mpsc::UnboundedReceiver<Vec<Command>>) {
-        let accepting = tokio::spawn(accept(
+        let accepting = tokio::spawn(accept::accept(
             self.shared.clone(),
             self.endpoint.clone(),
             self.servers.clone(),
@@ -445,55 +447,6 @@ impl Driver {
             )));
         }
         Ok((self.link(link)?, header.class.priority()))
-    }
-}
-
-async fn accept(shared: Arc<Shared>, endpoint: quinn::Endpoint, servers: PerPath<Arc<quinn::ServerConfig>>) {
-    let under_way = Arc::new(AtomicUsize::new(0));
-    while let Some(incoming) = endpoint.accept().await {
-        let handshakes = under_way.load(Ordering::Relaxed);
-        if handshakes >= MAX_HANDSHAKES {
-            incoming.ignore();
-        } else if handshakes >= RETRY_ABOVE && !incoming.remote_address_validated() {
-            // It fails only for a validated address, which was ruled out.
-            let _ = incoming.retry();
-        } else {
-            let place = UnderWay::new(&under_way);
-            let server = servers.to(incoming.remote_address().ip()).clone();
-            tokio::spawn(welcome(shared.clone(), incoming, server, place));
-        }
-    }
-}
-
-async fn welcome(shared: Arc<Shared>, incoming: Incoming, server: Arc<quinn::ServerConfig>, place: UnderWay) {
-    let Ok(connecting) = incoming.accept_with(server) else {
-        return;
-    };
-    let Ok(Ok(connection)) = timeout(HANDSHAKE_TIME, connecting).await else {
-        return;
-    };
-    drop(place);
-    match tls::peer_id(&connection) {
-        Some(peer) if peer != shared.local_id => {
-            link::attach(&shared, connection, peer, false);
-        }
-        _ => connection.close(VarInt::from_u32(0), b"no other node's id was proved"),
-    }
-}
-
-/// Counts a handshake until it is dropped.
-struct UnderWay(Arc<AtomicUsize>);
-
-impl UnderWay {
-    fn new(count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count.clone())
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -4,11 +4,14 @@
 //! An [`endpoint::Endpoint`] runs on a thread of its own. Its owner submits [`endpoint::Command`]s in batches
 //! and gets [`events::Event`]s through an [`events::EventSink`]; nothing here blocks the owner's thread.
 
+mod accept;
 mod base32;
+pub mod counters;
 mod dial;
 pub mod endpoint;
 pub mod error;
 pub mod events;
+mod handshake;
 pub mod limits;
 mod link;
 mod mux;

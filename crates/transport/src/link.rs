@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use quinn::{Connection, VarInt};
 
 use crate::{
+    counters::Refused,
     error::TransportError,
     events::{Event, LinkId},
     limits::{CONCURRENT_STREAMS, DRAIN_TIME, MANY_STREAMS, MAX_WAITING_DATAGRAM_BYTES, SIMULTANEOUS_TIME},
@@ -253,7 +254,12 @@ async fn serve(shared: Arc<Shared>, link: Arc<Link>, carrier: Arc<Carrier>) {
 
 async fn take_datagrams(shared: Arc<Shared>, link: LinkId, carrier: Arc<Carrier>) {
     while let Ok(mut body) = carrier.connection.read_datagram().await {
-        if body.len() < DATAGRAM_HEADER_BYTES || shared.sink.waiting_bytes() > MAX_WAITING_DATAGRAM_BYTES {
+        if body.len() < DATAGRAM_HEADER_BYTES {
+            shared.counters.refuse(Refused::Malformed);
+            continue;
+        }
+        if shared.sink.waiting_bytes() > MAX_WAITING_DATAGRAM_BYTES {
+            shared.counters.refuse(Refused::DatagramBytes);
             continue;
         }
         let header: Bytes = body.split_to(DATAGRAM_HEADER_BYTES);

@@ -10,6 +10,7 @@ use quinn::{ReadError, RecvStream, SendStream, VarInt, WriteError};
 use tokio::{sync::oneshot, time::timeout};
 
 use crate::{
+    counters::Refused,
     error::TransportError,
     events::Event,
     limits::{MAX_REQUEST_BYTES, MAX_WAITING_REQUEST_BYTES, REQUEST_BODY_TIME, STREAM_HEADER_TIME},
@@ -78,6 +79,9 @@ pub(crate) async fn serve_stream(
 ) {
     let started = timeout(STREAM_HEADER_TIME, read_header(&mut receive)).await;
     let Ok(Ok((header, rest))) = started else {
+        if let Ok(Err(TransportError::Protocol(_))) = started {
+            shared.counters.refuse(Refused::Malformed);
+        }
         let mut send = Unfinished(Some(send));
         let _ = receive.stop(GIVEN_UP);
         send.reset();
@@ -121,6 +125,7 @@ async fn serve_request(
     let answer = match body {
         Ok(Ok(Some(body))) => {
             let Some(_held) = HeldBytes::take(shared, body.len()) else {
+                shared.counters.refuse(Refused::RequestBytes);
                 let text = "too many requests wait for an answer".to_owned();
                 write_answer(&mut send, &refuse("RATE_LIMITED", text)).await;
                 return;

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::{sync::oneshot, task::AbortHandle};
 
 use crate::{
+    counters::Counters,
     error::TransportError,
     events::{Event, EventSink, OperationId, RequestId, StreamId},
     link::Links,
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) operations: Mutex<HashMap<OperationId, AbortHandle>>,
     /// Bytes in the bodies of all requests that wait for an answer.
     pub(crate) request_bytes: AtomicUsize,
+    pub(crate) counters: Counters,
     /// Packets so far that are not QUIC.
     pub(crate) foreign_packets: Arc<AtomicU64>,
     pub(crate) closing: AtomicBool,
@@ -52,6 +54,7 @@ impl Shared {
             requests: Mutex::default(),
             operations: Mutex::default(),
             request_bytes: AtomicUsize::new(0),
+            counters: Counters::default(),
             foreign_packets: Arc::default(),
             closing: AtomicBool::new(false),
             next_number: AtomicU32::new(1),
