@@ -7,7 +7,7 @@ use ::bytes::Bytes;
 use espalier_core::identity::NODE_ID_BYTES;
 use espalier_transport::{
     Read, Refusal, TrafficClass, VarInt,
-    endpoint::{Command, Endpoint, EndpointOptions},
+    endpoint::{Command, Endpoint, EndpointOptions, Question},
     error::TransportError,
 };
 use napi::bindgen_prelude::Uint8ArraySlice;
@@ -63,7 +63,7 @@ pub fn transport_facts(endpoint: f64) -> napi::Result<Vec<String>> {
     Ok(names.into_iter().cloned().chain(addresses).collect())
 }
 
-/// Dials a peer; ends in an event.
+/// Dials a peer; ends in an event. `first` is a batch of one request, which goes as early as it may.
 #[napi(catch_unwind)]
 pub fn transport_dial(
     endpoint: f64,
@@ -71,6 +71,7 @@ pub fn transport_dial(
     expected: Option<Uint8ArraySlice<'_>>,
     addresses: Vec<String>,
     timeout_ms: f64,
+    first: Option<Uint8ArraySlice<'_>>,
 ) -> napi::Result<()> {
     let expected = expected
         .map(|id| arguments::exactly::<NODE_ID_BYTES>("id", &id).copied())
@@ -81,6 +82,7 @@ pub fn transport_dial(
         .map(|text| text.parse::<SocketAddr>().map_err(|_| wrong(text)));
     let addresses = addresses.collect::<Result<_, Failure>>()?;
     let (operation, time) = (arguments::job(operation)?, time(timeout_ms)?);
+    let first = first.map(|record| first_question(&record)).transpose()?;
     submit(
         endpoint,
         vec![Command::Dial {
@@ -88,6 +90,7 @@ pub fn transport_dial(
             expected,
             addresses,
             time,
+            first,
         }],
     )
 }
@@ -273,11 +276,13 @@ fn read_batch(mut batch: Bytes) -> Result<Vec<Command>, Failure> {
         let payload = batch.split_to(length);
         commands.push(match head[0] {
             KIND_REQUEST => Command::Request {
-                operation: field(4),
                 link: field(8),
-                message: payload,
-                time: Duration::from_millis(u64::from(field(12))),
-                max_response_bytes: field(16) as usize,
+                question: Question {
+                    operation: field(4),
+                    message: payload,
+                    time: Duration::from_millis(u64::from(field(12))),
+                    max_response_bytes: field(16) as usize,
+                },
             },
             KIND_ANSWER => Command::Answer {
                 request: field(4),
@@ -293,6 +298,13 @@ fn read_batch(mut batch: Bytes) -> Result<Vec<Command>, Failure> {
         });
     }
     Ok(commands)
+}
+
+fn first_question(record: &[u8]) -> Result<Question, Failure> {
+    match read_batch(Bytes::copy_from_slice(record))?.pop() {
+        Some(Command::Request { question, .. }) => Ok(question),
+        _ => Err(Failure::argument("first", "it has to be one request")),
+    }
 }
 
 /// A body, or the code of a refusal, a zero byte and its text.

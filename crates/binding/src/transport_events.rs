@@ -140,7 +140,9 @@ impl EventSink for Sink {
 
 fn body_bytes(event: &Event) -> usize {
     match event {
-        Event::Datagram { body, .. } | Event::Request { body, .. } => body.len(),
+        Event::Datagram { body, .. } | Event::Request { body, .. } | Event::EarlyRequest { body, .. } => {
+            body.len()
+        }
         _ => 0,
     }
 }
@@ -156,6 +158,8 @@ struct Record<'a> {
 enum Rest<'a> {
     Bytes(&'a [u8]),
     Text(String),
+    /// A text, then bytes.
+    Joined(String, &'a [u8]),
 }
 
 impl<'a> Record<'a> {
@@ -223,6 +227,22 @@ impl<'a> Record<'a> {
                 protocol,
                 body,
             } => with(5, [*request, *link, u32::from(*protocol)], body),
+            Event::EarlyRequest {
+                request,
+                peer,
+                remote,
+                protocol,
+                body,
+            } => {
+                let remote = remote.to_string();
+                let length = u32::try_from(remote.len()).unwrap_or(u32::MAX);
+                Record {
+                    kind: 14,
+                    numbers: [*request, length, u32::from(*protocol)],
+                    head: peer,
+                    rest: Rest::Joined(remote, body),
+                }
+            }
             Event::RequestCancelled { request } => plain(6, [*request, 0, 0]),
             Event::Datagram { link, protocol, body } => with(7, [0, *link, u32::from(*protocol)], body),
             Event::StreamDone {
@@ -244,15 +264,18 @@ impl<'a> Record<'a> {
         }
     }
 
-    fn rest(&self) -> &[u8] {
+    /// What follows the head, in two parts.
+    fn rest(&self) -> (&[u8], &[u8]) {
         match &self.rest {
-            Rest::Bytes(bytes) => bytes,
-            Rest::Text(text) => text.as_bytes(),
+            Rest::Bytes(bytes) => (bytes, &[]),
+            Rest::Text(text) => (text.as_bytes(), &[]),
+            Rest::Joined(text, bytes) => (text.as_bytes(), bytes),
         }
     }
 
     fn payload_bytes(&self) -> usize {
-        self.head.len() + self.rest().len()
+        let (text, bytes) = self.rest();
+        self.head.len() + text.len() + bytes.len()
     }
 
     /// `target` has exactly the record's size.
@@ -265,7 +288,10 @@ impl<'a> Record<'a> {
             field.copy_from_slice(&value.to_le_bytes());
         }
         let (head, rest) = payload.split_at_mut(self.head.len());
+        let parts = self.rest();
+        let (text, bytes) = rest.split_at_mut(parts.0.len());
         head.copy_from_slice(self.head);
-        rest.copy_from_slice(self.rest());
+        text.copy_from_slice(parts.0);
+        bytes.copy_from_slice(parts.1);
     }
 }

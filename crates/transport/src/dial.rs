@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use espalier_core::identity::NODE_ID_BYTES;
 use quinn::{Connection, ConnectionError, Endpoint, VarInt};
 use tokio::{
+    sync::watch,
     task::JoinSet,
     time::{Instant, sleep_until, timeout},
 };
@@ -27,10 +28,38 @@ pub(crate) struct Dial {
     /// Of the families that are bound.
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) time: Duration,
+    /// Told how far the dial is.
+    pub(crate) progress: Arc<watch::Sender<Dialling>>,
+}
+
+/// How far a dial is, for the request that waits for it.
+#[derive(Clone)]
+pub(crate) enum Dialling {
+    /// Nobody has answered yet.
+    Started,
+    /// A session is being resumed over this connection: what may be answered twice may go now.
+    Early(Connection),
+    /// It has ended.
+    Done(Result<LinkId, TransportError>),
 }
 
 impl Dial {
     pub(crate) async fn run(self, shared: Arc<Shared>) -> Result<LinkId, TransportError> {
+        let result = self.link(&shared).await;
+        let before = self.progress.send_replace(Dialling::Done(result.clone()));
+        if let Dialling::Early(early) = before {
+            let link = result
+                .as_ref()
+                .ok()
+                .and_then(|link| shared.links.lock().get(*link));
+            if !link.is_some_and(|link| link.carries(&early)) {
+                early.close(VarInt::from_u32(0), b"another attempt was faster");
+            }
+        }
+        result
+    }
+
+    async fn link(&self, shared: &Arc<Shared>) -> Result<LinkId, TransportError> {
         if let Some(link) = self.expected.and_then(|peer| shared.links.lock().of_peer(&peer)) {
             return Ok(link);
         }
@@ -43,7 +72,7 @@ impl Dial {
                 "the address is this node's own".to_owned(),
             ));
         }
-        Ok(link::attach(&shared, connection, peer, true))
+        Ok(link::attach(shared, connection, peer, true).0.id)
     }
 
     async fn race(&self) -> Result<(Connection, [u8; NODE_ID_BYTES]), TransportError> {
@@ -64,7 +93,9 @@ impl Dial {
             tokio::select! {
                 () = sleep_until(next_at), if more => {
                     if let Some(address) = waiting.next() {
-                        attempts.spawn(attempt(self.endpoint.clone(), self.configs.to(address.ip()).clone(), *address, self.expected));
+                        let config = self.configs.to(address.ip()).clone();
+                        let progress = self.progress.clone();
+                        attempts.spawn(attempt(self.endpoint.clone(), config, *address, self.expected, progress));
                     }
                     next_at = Instant::now() + DIAL_STAGGER;
                 }
@@ -88,13 +119,32 @@ async fn attempt(
     config: quinn::ClientConfig,
     address: SocketAddr,
     expected: Option<[u8; NODE_ID_BYTES]>,
+    progress: Arc<watch::Sender<Dialling>>,
 ) -> Result<(Connection, [u8; NODE_ID_BYTES]), TransportError> {
     let connecting = endpoint
         .connect_with(config, to_v6(address), &tls::server_name(expected.as_ref()))
         .map_err(|error| TransportError::Unreachable(format!("{address}: {error}")))?;
     let silence = || TransportError::Unreachable(format!("{address}: no answer"));
-    let connection = timeout(HANDSHAKE_TIME, connecting).await.map_err(|_| silence())?;
-    let connection = connection.map_err(|error| refusal(&error, address))?;
+    let connection = match connecting.into_0rtt() {
+        Ok((connection, done)) => {
+            progress.send_if_modified(|state| {
+                let is_first = matches!(state, Dialling::Started);
+                if is_first {
+                    *state = Dialling::Early(connection.clone());
+                }
+                is_first
+            });
+            timeout(HANDSHAKE_TIME, done).await.map_err(|_| silence())?;
+            if let Some(reason) = connection.close_reason() {
+                return Err(refusal(&reason, address));
+            }
+            connection
+        }
+        Err(connecting) => {
+            let connection = timeout(HANDSHAKE_TIME, connecting).await.map_err(|_| silence())?;
+            connection.map_err(|error| refusal(&error, address))?
+        }
+    };
     let peer = tls::peer_id(&connection).ok_or(TransportError::Protocol("the peer proved no id"))?;
     Ok((connection, peer))
 }

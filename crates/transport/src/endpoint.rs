@@ -14,25 +14,26 @@ use espalier_core::{
 };
 use parking_lot::Mutex;
 use quinn::{ConnectionId, ConnectionIdGenerator, EndpointConfig, TokioRuntime, VarInt};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
 
 use crate::{
     accept,
     counters::Counters,
-    dial::Dial,
+    dial::{Dial, Dialling},
     error::TransportError,
     events::{Event, EventSink, LinkId, OperationId, RequestId, StreamId},
-    limits::{
-        CLOSE_TIME, LARGEST_PACKET_BYTES, MAX_HANDSHAKES, MAX_REQUEST_BYTES, PerPath, transport_config,
-    },
+    limits::{CLOSE_TIME, LARGEST_PACKET_BYTES, MAX_HANDSHAKES, PerPath, transport_config},
     link,
     mux::Mux,
-    request,
+    request::{self, Target},
     shared::Shared,
     stats::LinkStats,
     stream::{self, Read},
     tls::{self, Negotiated, TlsConfigs},
-    wire::{HEADER_BYTES, Header, Refusal, TrafficClass},
+    wire::{Refusal, TrafficClass},
 };
 
 /// How to open an endpoint.
@@ -47,6 +48,19 @@ pub struct EndpointOptions {
     pub accepts: bool,
 }
 
+/// A request as it is sent.
+pub struct Question {
+    /// Named in the event that ends it.
+    pub operation: OperationId,
+    /// Header and body: kind 1, or 3 for what may be answered more than once; traffic class; protocol (u16,
+    /// little-endian); body.
+    pub message: Bytes,
+    /// Until the answer is there.
+    pub time: Duration,
+    /// The longest answer that is taken.
+    pub max_response_bytes: usize,
+}
+
 /// Something that the owner asks for.
 pub enum Command {
     /// Ends in [`Event::Dialled`].
@@ -59,19 +73,16 @@ pub enum Command {
         addresses: Vec<SocketAddr>,
         /// For all attempts together.
         time: Duration,
+        /// Goes with the first flight when a session can be resumed and the question may be asked twice, else as
+        /// soon as the handshake is done. It ends as a request of its own.
+        first: Option<Question>,
     },
     /// Ends in [`Event::Answered`].
     Request {
-        /// Named in the event.
-        operation: OperationId,
         /// Whom to ask.
         link: LinkId,
-        /// Header and body: 1, traffic class, protocol (u16, little-endian), body.
-        message: Bytes,
-        /// Until the answer is there.
-        time: Duration,
-        /// The longest answer that is taken.
-        max_response_bytes: usize,
+        /// What.
+        question: Question,
     },
     /// Answers [`Event::Request`]; ignored when nobody waits any more.
     Answer {
@@ -364,36 +375,29 @@ impl Driver {
                 expected,
                 addresses,
                 time,
+                first,
             } => {
                 let addresses = addresses
                     .into_iter()
                     .filter(|address| self.mux.reaches(*address))
                     .collect();
                 let (endpoint, configs) = (self.endpoint.clone(), self.clients.clone());
+                let (progress, dialling) = watch::channel(Dialling::Started);
                 let dial = Dial {
                     endpoint,
                     configs,
                     expected,
                     addresses,
                     time,
+                    progress: Arc::new(progress),
                 };
                 let outcome = |operation, result| Event::Dialled { operation, result };
                 self.shared.run(operation, outcome, dial.run(self.shared.clone()));
+                if let Some(question) = first {
+                    self.ask(question, Ok(Target::Dial(dialling)));
+                }
             }
-            Command::Request {
-                operation,
-                link,
-                message,
-                time,
-                max_response_bytes,
-            } => {
-                let outcome = |operation, result| Event::Answered { operation, result };
-                let asked = self.prepare(link, &message);
-                self.shared.run(operation, outcome, async move {
-                    let (link, priority) = asked?;
-                    request::ask(link, message, priority, max_response_bytes, time).await
-                });
-            }
+            Command::Request { link, question } => self.ask(question, self.link(link).map(Target::Link)),
             Command::Answer { request, answer } => {
                 let waiting = self.shared.requests.lock().remove(&request);
                 if let Some(waiting) = waiting {
@@ -435,18 +439,12 @@ impl Driver {
         found.ok_or_else(|| TransportError::Lost("no connection is left".to_owned()))
     }
 
-    fn prepare(&self, link: LinkId, message: &Bytes) -> Result<(Arc<link::Link>, i32), TransportError> {
-        let (header, body) = message
-            .split_first_chunk::<HEADER_BYTES>()
-            .ok_or(TransportError::Protocol("no header"))?;
-        let header = Header::decode(*header)?;
-        if body.len() > MAX_REQUEST_BYTES {
-            return Err(TransportError::Limit(format!(
-                "{} bytes were given, a request may have {MAX_REQUEST_BYTES}",
-                body.len()
-            )));
-        }
-        Ok((self.link(link)?, header.class.priority()))
+    fn ask(&self, question: Question, target: Result<Target, TransportError>) {
+        let outcome = |operation, result| Event::Answered { operation, result };
+        let shared = self.shared.clone();
+        self.shared.run(question.operation, outcome, async move {
+            request::ask(shared, target?, question).await
+        });
     }
 }
 

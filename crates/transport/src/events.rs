@@ -71,6 +71,20 @@ pub enum Event {
         /// The question.
         body: Bytes,
     },
+    /// As [`Event::Request`], from a peer whose handshake is not done: it resumes a session, so its id is known,
+    /// but somebody may be playing an old message again. Only what may be answered twice may be answered.
+    EarlyRequest {
+        /// For the answer.
+        request: RequestId,
+        /// Who asked, once or now.
+        peer: [u8; NODE_ID_BYTES],
+        /// Where the packets come from.
+        remote: SocketAddr,
+        /// What it is about.
+        protocol: u16,
+        /// The question.
+        body: Bytes,
+    },
     /// The peer no longer waits for the answer.
     RequestCancelled {
         /// The request.

@@ -79,6 +79,12 @@ impl Link {
             .ok_or_else(|| TransportError::Lost("no connection is left".to_owned()))
     }
 
+    /// Whether `connection` is one of this link's.
+    pub(crate) fn carries(&self, connection: &Connection) -> bool {
+        let same = |carrier: &Arc<Carrier>| carrier.connection.stable_id() == connection.stable_id();
+        self.carriers.lock().iter().any(same)
+    }
+
     fn close(&self, code: VarInt) {
         for carrier in self.carriers.lock().iter() {
             carrier.connection.close(code, b"");
@@ -175,7 +181,7 @@ pub(crate) fn attach(
     connection: Connection,
     peer: [u8; NODE_ID_BYTES],
     outbound: bool,
-) -> LinkId {
+) -> (Arc<Link>, Arc<Carrier>) {
     let remote = from_v6(connection.remote_address());
     let carrier = Arc::new(Carrier {
         connection,
@@ -211,8 +217,8 @@ pub(crate) fn attach(
         link
     };
     drop(links);
-    tokio::spawn(serve(shared.clone(), link.clone(), carrier));
-    link.id
+    tokio::spawn(serve(shared.clone(), link.clone(), carrier.clone()));
+    (link, carrier)
 }
 
 /// Ends the connections with a peer by this side's wish, and tells at once.

@@ -1,18 +1,25 @@
 //! One small message each way, on a stream of its own.
 
 use std::{
+    net::SocketAddr,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
-use quinn::{ReadError, RecvStream, SendStream, VarInt, WriteError};
-use tokio::{sync::oneshot, time::timeout};
+use espalier_core::identity::NODE_ID_BYTES;
+use quinn::{Connection, ReadError, RecvStream, SendStream, VarInt, WriteError};
+use tokio::{
+    sync::{oneshot, watch},
+    time::timeout,
+};
 
 use crate::{
     counters::Refused,
+    dial::Dialling,
+    endpoint::Question,
     error::TransportError,
-    events::Event,
+    events::{Event, LinkId, RequestId},
+    handshake,
     limits::{MAX_REQUEST_BYTES, MAX_WAITING_REQUEST_BYTES, REQUEST_BODY_TIME, STREAM_HEADER_TIME},
     link::{Active, Link},
     shared::Shared,
@@ -23,49 +30,122 @@ use crate::{
 /// Why a stream was given up: nobody waits for it any more.
 pub(crate) const GIVEN_UP: VarInt = VarInt::from_u32(0);
 
-/// Asks over `link` and waits for the answer. `message` begins with its header.
-pub(crate) async fn ask(
-    link: Arc<Link>,
-    message: Bytes,
-    priority: i32,
-    max_response_bytes: usize,
-    time: Duration,
-) -> Result<Bytes, TransportError> {
-    timeout(time, ask_in_time(&link, message, priority, max_response_bytes))
-        .await
-        .unwrap_or(Err(TransportError::Timeout))
+/// Whom to ask.
+pub(crate) enum Target {
+    /// A peer that is connected.
+    Link(Arc<Link>),
+    /// A peer that is being dialled.
+    Dial(watch::Receiver<Dialling>),
 }
 
-async fn ask_in_time(
-    link: &Link,
-    message: Bytes,
-    priority: i32,
-    max_response_bytes: usize,
+/// Asks and waits for the answer.
+pub(crate) async fn ask(
+    shared: Arc<Shared>,
+    target: Target,
+    question: Question,
 ) -> Result<Bytes, TransportError> {
-    let carrier = link.carrier()?;
-    let _active = carrier.enter();
-    let (send, mut receive) = carrier.connection.open_bi().await?;
-    let mut send = Unfinished(Some(send));
-    send.stream()?
-        .set_priority(priority)
-        .map_err(|_| TransportError::Closed)?;
-    match send.stream()?.write_chunk(message).await {
-        // The peer answers without reading on; its answer says why.
-        Ok(()) | Err(WriteError::Stopped(_)) => send.finish(),
-        Err(error) => return Err(error.into()),
+    let time = question.time;
+    let asked = async {
+        let query = Query::of(question)?;
+        match target {
+            Target::Link(link) => query.ask_link(&link).await,
+            Target::Dial(dialling) => query.ask_dialled(&shared, dialling).await,
+        }
+    };
+    timeout(time, asked).await.unwrap_or(Err(TransportError::Timeout))
+}
+
+/// A question that has been checked.
+struct Query {
+    message: Bytes,
+    header: Header,
+    max_response_bytes: usize,
+}
+
+impl Query {
+    fn of(question: Question) -> Result<Self, TransportError> {
+        let (header, body) = question
+            .message
+            .split_first_chunk::<HEADER_BYTES>()
+            .ok_or(TransportError::Protocol("no header"))?;
+        let header = Header::decode(*header)?;
+        if body.len() > MAX_REQUEST_BYTES {
+            return Err(TransportError::Limit(format!(
+                "{} bytes were given, a request may have {MAX_REQUEST_BYTES}",
+                body.len()
+            )));
+        }
+        Ok(Self {
+            header,
+            message: question.message,
+            max_response_bytes: question.max_response_bytes,
+        })
     }
-    let answer = read_to_end(
-        &mut receive,
-        BytesMut::new(),
-        wire::answer_limit(max_response_bytes),
-    )
-    .await?;
-    let too_long = || TransportError::Limit(format!("the answer has more than {max_response_bytes} bytes"));
-    let body = wire::decode_answer(answer.ok_or_else(too_long)?)?;
-    if body.len() > max_response_bytes {
-        Err(too_long())
-    } else {
-        Ok(body)
+
+    async fn ask_link(&self, link: &Link) -> Result<Bytes, TransportError> {
+        let carrier = link.carrier()?;
+        let _active = carrier.enter();
+        self.ask_over(&carrier.connection).await
+    }
+
+    /// Asks over the connection that a dial is making: early when the dial resumes a session and the question
+    /// may be asked twice, else as soon as the handshake is done.
+    async fn ask_dialled(
+        &self,
+        shared: &Shared,
+        mut dialling: watch::Receiver<Dialling>,
+    ) -> Result<Bytes, TransportError> {
+        let mut may_be_early = self.header.kind == Kind::IdempotentRequest;
+        loop {
+            let state = dialling.borrow_and_update().clone();
+            match state {
+                Dialling::Early(connection) if may_be_early => {
+                    may_be_early = false;
+                    match self.ask_over(&connection).await {
+                        // Not accepted early, or another attempt of the dial won: the link will do.
+                        Err(TransportError::Closed | TransportError::Lost(_) | TransportError::Reset(_)) => {}
+                        answer => return answer,
+                    }
+                }
+                Dialling::Done(result) => {
+                    let link = shared.links.lock().get(result?);
+                    let link =
+                        link.ok_or_else(|| TransportError::Lost("no connection is left".to_owned()))?;
+                    return self.ask_link(&link).await;
+                }
+                // An error means that the dial was given up.
+                Dialling::Early(_) | Dialling::Started => {
+                    dialling.changed().await.map_err(|_| TransportError::Aborted)?;
+                }
+            }
+        }
+    }
+
+    async fn ask_over(&self, connection: &Connection) -> Result<Bytes, TransportError> {
+        let (send, mut receive) = connection.open_bi().await?;
+        let mut send = Unfinished(Some(send));
+        send.stream()?
+            .set_priority(self.header.class.priority())
+            .map_err(|_| TransportError::Closed)?;
+        match send.stream()?.write_chunk(self.message.clone()).await {
+            // The peer answers without reading on; its answer says why.
+            Ok(()) | Err(WriteError::Stopped(_)) => send.finish(),
+            Err(error) => return Err(error.into()),
+        }
+        let answer = read_to_end(
+            &mut receive,
+            BytesMut::new(),
+            wire::answer_limit(self.max_response_bytes),
+        )
+        .await?;
+        let most = self.max_response_bytes;
+        let too_long = || TransportError::Limit(format!("the answer has more than {most} bytes"));
+        let body = wire::decode_answer(answer.ok_or_else(too_long)?)?;
+        if body.len() > most {
+            Err(too_long())
+        } else {
+            Ok(body)
+        }
     }
 }
 
@@ -75,40 +155,132 @@ pub(crate) async fn serve_stream(
     link: Arc<Link>,
     active: Active,
     send: SendStream,
-    mut receive: RecvStream,
+    receive: RecvStream,
 ) {
-    let started = timeout(STREAM_HEADER_TIME, read_header(&mut receive)).await;
-    let Ok(Ok((header, rest))) = started else {
-        if let Ok(Err(TransportError::Protocol(_))) = started {
-            shared.counters.refuse(Refused::Malformed);
-        }
-        let mut send = Unfinished(Some(send));
-        let _ = receive.stop(GIVEN_UP);
-        send.reset();
+    if let Some(opened) = Opened::read(&shared, send, receive).await {
+        serve_opened(&shared, &link, active, opened).await;
+    }
+}
+
+/// A peer that resumes a session and whose handshake is not done yet.
+pub(crate) struct Early {
+    pub(crate) peer: [u8; NODE_ID_BYTES],
+    pub(crate) remote: SocketAddr,
+    pub(crate) outcome: handshake::Outcome,
+}
+
+/// As [`serve_stream`], for a stream that came before the handshake was done. A request that may be answered more
+/// than once is served at once. All else waits: what is played again never finishes a handshake.
+pub(crate) async fn serve_early_stream(
+    shared: Arc<Shared>,
+    mut early: Early,
+    send: SendStream,
+    receive: RecvStream,
+) {
+    let Some(opened) = Opened::read(&shared, send, receive).await else {
         return;
     };
-    let _ = send.set_priority(header.class.priority());
-    match header.kind {
-        Kind::Request => serve_request(&shared, &link, header.protocol, send, receive, rest).await,
+    if opened.header.kind == Kind::IdempotentRequest {
+        serve_request(&shared, Asker::Early(&early), opened).await;
+        return;
+    }
+    let attached = early.outcome.wait_for(Option::is_some).await;
+    let attached = attached.ok().and_then(|attached| attached.clone());
+    match attached {
+        Some((link, carrier)) => serve_opened(&shared, &link, carrier.enter(), opened).await,
+        None => opened.give_up(),
+    }
+}
+
+async fn serve_opened(shared: &Arc<Shared>, link: &Link, active: Active, opened: Opened) {
+    match opened.header.kind {
+        Kind::Request | Kind::IdempotentRequest => {
+            serve_request(shared, Asker::Link(link.id), opened).await;
+        }
         Kind::Stream => {
-            let stream = stream::start(&shared, active, send, receive, rest);
+            let protocol = opened.header.protocol;
+            let stream = stream::start(shared, active, opened.send, opened.receive, opened.rest);
             shared.sink.push(Event::StreamOpened {
                 stream,
                 link: link.id,
-                protocol: header.protocol,
+                protocol,
             });
         }
     }
 }
 
-async fn serve_request(
-    shared: &Arc<Shared>,
-    link: &Link,
-    protocol: u16,
+/// A stream that a peer opened, as far as its header.
+struct Opened {
+    header: Header,
     send: SendStream,
-    mut receive: RecvStream,
+    receive: RecvStream,
+    /// What came with the header.
     rest: BytesMut,
-) {
+}
+
+impl Opened {
+    async fn read(shared: &Shared, send: SendStream, mut receive: RecvStream) -> Option<Self> {
+        let started = timeout(STREAM_HEADER_TIME, read_header(&mut receive)).await;
+        let Ok(Ok((header, rest))) = started else {
+            if let Ok(Err(TransportError::Protocol(_))) = started {
+                shared.counters.refuse(Refused::Malformed);
+            }
+            give_up(send, receive);
+            return None;
+        };
+        let _ = send.set_priority(header.class.priority());
+        Some(Self {
+            header,
+            send,
+            receive,
+            rest,
+        })
+    }
+
+    fn give_up(self) {
+        give_up(self.send, self.receive);
+    }
+}
+
+fn give_up(send: SendStream, mut receive: RecvStream) {
+    let _ = receive.stop(GIVEN_UP);
+    Unfinished(Some(send)).reset();
+}
+
+/// Who asks.
+enum Asker<'a> {
+    Link(LinkId),
+    Early(&'a Early),
+}
+
+impl Asker<'_> {
+    fn event(&self, request: RequestId, protocol: u16, body: Bytes) -> Event {
+        match self {
+            Self::Link(link) => Event::Request {
+                request,
+                link: *link,
+                protocol,
+                body,
+            },
+            Self::Early(early) => Event::EarlyRequest {
+                request,
+                peer: early.peer,
+                remote: early.remote,
+                protocol,
+                body,
+            },
+        }
+    }
+}
+
+async fn serve_request(shared: &Arc<Shared>, asker: Asker<'_>, opened: Opened) {
+    let Opened {
+        header,
+        send,
+        mut receive,
+        rest,
+    } = opened;
+    let protocol = header.protocol;
     let stopped = send.stopped();
     let mut send = Unfinished(Some(send));
     let refuse = |code: &str, message: String| {
@@ -133,12 +305,7 @@ async fn serve_request(
             let request = shared.number();
             let (sender, answer) = oneshot::channel();
             shared.requests.lock().insert(request, sender);
-            shared.sink.push(Event::Request {
-                request,
-                link: link.id,
-                protocol,
-                body,
-            });
+            shared.sink.push(asker.event(request, protocol, body));
             tokio::select! {
                 answer = answer => match answer {
                     Ok(answer) => answer,

@@ -87,6 +87,8 @@ pub fn configs(key: &Arc<SigningKey>) -> Result<TlsConfigs, TransportError> {
     client.alpn_protocols = vec![ALPN.to_vec()];
     // The server name is the id of the node that is dialled; it must not travel in the clear.
     client.enable_sni = false;
+    // Only requests that may be repeated are ever sent early (see `dial`).
+    client.enable_early_data = true;
     client.resumption = Resumption::in_memory_sessions(REMEMBERED_SESSIONS);
 
     let mut server = rustls::ServerConfig::builder_with_provider(provider)
@@ -95,7 +97,10 @@ pub fn configs(key: &Arc<SigningKey>) -> Result<TlsConfigs, TransportError> {
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(certified)));
     server.alpn_protocols = vec![ALPN.to_vec()];
+    // Kept here and not in tickets: each is taken once, so early data that is replayed finds none.
     server.session_storage = ServerSessionMemoryCache::new(REMEMBERED_SESSIONS);
+    // QUIC knows no other value (RFC 9001 §4.6.1); flow control bounds what comes early.
+    server.max_early_data_size = u32::MAX;
 
     let client = QuicClientConfig::with_initial(Arc::new(client), initial).map_err(|_| no_suite())?;
     let server = QuicServerConfig::with_initial(Arc::new(server), initial).map_err(|_| no_suite())?;

@@ -11,6 +11,7 @@ pub(crate) const DATAGRAM_HEADER_BYTES: usize = 2;
 
 const KIND_REQUEST: u8 = 1;
 const KIND_STREAM: u8 = 2;
+const KIND_IDEMPOTENT: u8 = 3;
 const STATUS_OK: u8 = 0;
 const STATUS_ERROR: u8 = 1;
 
@@ -19,6 +20,8 @@ const STATUS_ERROR: u8 = 1;
 pub(crate) enum Kind {
     Request,
     Stream,
+    /// A request that may be answered more than once: the only kind that is served before the handshake is done.
+    IdempotentRequest,
 }
 
 /// Urgency of traffic, highest first.
@@ -53,6 +56,7 @@ impl Header {
         let kind = match self.kind {
             Kind::Request => KIND_REQUEST,
             Kind::Stream => KIND_STREAM,
+            Kind::IdempotentRequest => KIND_IDEMPOTENT,
         };
         let [low, high] = self.protocol.to_le_bytes();
         [kind, self.class.0, low, high]
@@ -63,6 +67,7 @@ impl Header {
         let kind = match kind {
             KIND_REQUEST => Kind::Request,
             KIND_STREAM => Kind::Stream,
+            KIND_IDEMPOTENT => Kind::IdempotentRequest,
             _ => return Err(TransportError::Protocol("a stream starts with an unknown kind")),
         };
         let class = TrafficClass::new(class).ok_or(TransportError::Protocol(
@@ -165,7 +170,11 @@ mod tests {
         };
         assert_eq!(header.encode(), [1, 1, 2, 1]);
         assert_eq!(Header::decode([1, 1, 2, 1]), Ok(header));
-        for bad in [[0, 0, 0, 0], [3, 0, 0, 0], [1, 5, 0, 0], [255; 4]] {
+        assert_eq!(
+            Header::decode([3, 1, 2, 1]).unwrap().kind,
+            Kind::IdempotentRequest
+        );
+        for bad in [[0, 0, 0, 0], [4, 0, 0, 0], [1, 5, 0, 0], [255; 4]] {
             assert_eq!(Header::decode(bad).unwrap_err().code(), "PROTOCOL_VIOLATION");
         }
     }

@@ -69,6 +69,7 @@ fn another_node_than_the_expected_is_a_mismatch_and_nobody_is_unreachable() {
         expected: None,
         addresses,
         time,
+        first: None,
     };
     let v6_only = "[::1]:9".parse().unwrap();
     let time = Duration::from_secs(5);
@@ -77,6 +78,7 @@ fn another_node_than_the_expected_is_a_mismatch_and_nobody_is_unreachable() {
         expected: None,
         addresses: vec![v6_only],
         time,
+        first: None,
     };
     for (command, code) in [(nobody, "TIMEOUT"), (no_family, "PEER_UNREACHABLE")] {
         alice.endpoint.submit(vec![command]).unwrap();

@@ -14,7 +14,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use espalier_core::{identity::node_id, sign::SigningKey};
 use espalier_transport::{
     TrafficClass,
-    endpoint::{Command, Endpoint, EndpointOptions},
+    endpoint::{Command, Endpoint, EndpointOptions, Question},
     error::TransportError,
     events::{Event, EventSink},
 };
@@ -83,6 +83,7 @@ impl TestNode {
             expected,
             addresses: vec![address],
             time,
+            first: None,
         };
         self.endpoint.submit(vec![dial]).unwrap();
     }
@@ -105,11 +106,13 @@ impl TestNode {
         message.put_slice(body);
         let message = message.freeze();
         let request = Command::Request {
-            operation: 2,
             link,
-            message,
-            time,
-            max_response_bytes: 1 << 20,
+            question: Question {
+                operation: 2,
+                message,
+                time,
+                max_response_bytes: 1 << 20,
+            },
         };
         self.endpoint.submit(vec![request]).unwrap();
     }

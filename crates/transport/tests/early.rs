@@ -1,0 +1,269 @@
+//! Requests before the handshake is done (0-RTT): for what may be answered twice, and for nothing else.
+
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
+
+mod common;
+
+use std::{
+    net::{SocketAddr, UdpSocket},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use common::TestNode;
+use espalier_core::sign::SigningKey;
+use espalier_transport::{
+    endpoint::{Command, Question},
+    error::TransportError,
+    events::Event,
+    tls,
+};
+
+const REQUEST: u8 = 1;
+const IDEMPOTENT: u8 = 3;
+/// Handshakes that are not done by then are dropped.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
+
+#[test]
+fn a_resumed_session_carries_an_idempotent_request_in_its_first_flight() {
+    let (alice, bob) = (TestNode::start(40), TestNode::start(41));
+
+    // Without a session the request has to wait for the handshake.
+    let (link, asked) = dial_and_ask(&alice, &bob, IDEMPOTENT);
+    assert!(matches!(asked, Asked::OverLink), "{asked:?}");
+    forget(&alice, &bob, link);
+
+    for _ in 0..3 {
+        let (link, asked) = dial_and_ask(&alice, &bob, IDEMPOTENT);
+        assert!(
+            matches!(&asked, Asked::Early { peer } if *peer == alice.id),
+            "{asked:?}"
+        );
+        forget(&alice, &bob, link);
+    }
+}
+
+#[test]
+fn other_requests_wait_for_the_handshake() {
+    let (alice, bob) = (TestNode::start(42), TestNode::start(43));
+    for _ in 0..3 {
+        let (link, asked) = dial_and_ask(&alice, &bob, REQUEST);
+        assert!(matches!(asked, Asked::OverLink), "{asked:?}");
+        forget(&alice, &bob, link);
+    }
+}
+
+#[test]
+fn a_server_that_has_forgotten_the_session_is_asked_after_the_handshake() {
+    let (alice, bob) = (TestNode::start(44), TestNode::start(45));
+    let (link, _) = dial_and_ask(&alice, &bob, IDEMPOTENT);
+    forget(&alice, &bob, link);
+    let port = bob.address().port();
+    bob.endpoint.close_and_wait();
+    let bob = TestNode::start_on(45, port);
+    let (_, asked) = dial_and_ask(&alice, &bob, IDEMPOTENT);
+    assert!(matches!(asked, Asked::OverLink), "{asked:?}");
+}
+
+#[test]
+fn a_request_that_goes_with_a_failing_dial_fails_with_it() {
+    let alice = TestNode::start(46);
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let command = dial(
+        None,
+        silent.local_addr().unwrap(),
+        IDEMPOTENT,
+        Duration::from_millis(300),
+    );
+    alice.endpoint.submit(vec![command]).unwrap();
+    assert_eq!(answer(&alice).unwrap_err().code(), "TIMEOUT");
+
+    // Given up by its caller, the dial takes the request along.
+    let command = dial(
+        None,
+        silent.local_addr().unwrap(),
+        IDEMPOTENT,
+        Duration::from_secs(5),
+    );
+    let cancel = Command::Cancel { operation: 1 };
+    alice.endpoint.submit(vec![command, cancel]).unwrap();
+    assert_eq!(answer(&alice).unwrap_err().code(), "ABORTED");
+}
+
+/// A peer that flags nothing and sends everything early, and an eavesdropper that plays its packets again.
+#[test]
+fn early_requests_of_another_kind_and_replayed_ones_are_not_delivered() {
+    let bob = TestNode::start(47);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let key = Arc::new(SigningKey::from_seed(&[48; 32]).unwrap());
+    let client = tls::configs(&key).unwrap().client;
+    let tap = UdpSocket::bind("127.0.0.1:0").unwrap();
+    tap.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+
+    let packets = runtime.block_on(async {
+        let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+        let connect = |to: SocketAddr| {
+            endpoint
+                .connect_with(client.clone(), to, "any-node.invalid")
+                .unwrap()
+        };
+        let first = connect(bob.address()).await.unwrap();
+        // The session comes after the handshake.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        first.close(0u32.into(), b"");
+
+        let Ok((early, _done)) = connect(tap.local_addr().unwrap()).into_0rtt() else {
+            panic!("a session is resumed");
+        };
+        let mut open = Vec::new();
+        for kind in [REQUEST, IDEMPOTENT] {
+            let (mut send, receive) = early.open_bi().await.unwrap();
+            send.write_all(&message(kind)).await.unwrap();
+            send.finish().unwrap();
+            open.push(receive);
+        }
+        let mut packets = Vec::new();
+        let mut buffer = [0; 2048];
+        while let Ok(length) = tap.recv(&mut buffer) {
+            packets.push(buffer[..length].to_vec());
+        }
+        packets
+    });
+    assert!(
+        packets.len() >= 3,
+        "two packets of a hello and an early one, not {}",
+        packets.len()
+    );
+    bob.drain(Duration::from_millis(100));
+
+    let play = || {
+        let player = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for packet in &packets {
+            player.send_to(packet, bob.address()).unwrap();
+        }
+    };
+    // The first time the session is there: what may be answered twice is delivered, the other waits for a
+    // handshake that nobody can finish.
+    play();
+    let delivered = requests(&bob.drain(HANDSHAKE_TIME + Duration::from_secs(1)));
+    assert_eq!(delivered, ["early"]);
+    // A session is good for one handshake.
+    for _ in 0..3 {
+        play();
+    }
+    let delivered = requests(&bob.drain(Duration::from_secs(1)));
+    assert_eq!(delivered, [""; 0]);
+}
+
+#[derive(Debug)]
+enum Asked {
+    Early { peer: [u8; 32] },
+    OverLink,
+}
+
+/// Dials with a first question; bob answers it with its own body. Answers the link and how bob was asked.
+fn dial_and_ask(alice: &TestNode, bob: &TestNode, kind: u8) -> (u32, Asked) {
+    let command = dial(Some(bob.id), bob.address(), kind, Duration::from_secs(10));
+    alice.endpoint.submit(vec![command]).unwrap();
+    let mut is_up = false;
+    let (request, asked) = loop {
+        let seen = bob.wait(|event| match event {
+            Event::LinkUp { .. } => Some(None),
+            Event::Request { request, body, .. } => Some(Some((*request, Asked::OverLink, body.clone()))),
+            Event::EarlyRequest {
+                request,
+                peer,
+                body,
+                remote,
+                ..
+            } => {
+                assert_eq!(*remote, alice.address());
+                Some(Some((*request, Asked::Early { peer: *peer }, body.clone())))
+            }
+            _ => None,
+        });
+        let Some((request, asked, body)) = seen else {
+            is_up = true;
+            continue;
+        };
+        assert_eq!(body, "what?");
+        // Early means before the handshake is done.
+        assert_eq!(is_up, matches!(asked, Asked::OverLink));
+        break (request, asked);
+    };
+    bob.endpoint
+        .submit(vec![Command::Answer {
+            request,
+            answer: Ok(Bytes::from_static(b"that")),
+        }])
+        .unwrap();
+    let (mut link, mut answered) = (None, false);
+    while link.is_none() || !answered {
+        alice
+            .wait(|event| match event {
+                Event::Dialled { result, .. } => Some(Some(result.clone().unwrap())),
+                Event::Answered { operation: 2, result } => {
+                    assert_eq!(result.as_ref().unwrap(), "that");
+                    Some(None)
+                }
+                _ => None,
+            })
+            .map_or_else(|| answered = true, |up| link = Some(up));
+    }
+    (link.unwrap(), asked)
+}
+
+/// Ends the link on both sides.
+fn forget(alice: &TestNode, bob: &TestNode, link: u32) {
+    alice
+        .endpoint
+        .submit(vec![Command::CloseLink {
+            link,
+            code: 0u32.into(),
+        }])
+        .unwrap();
+    bob.wait(|event| matches!(event, Event::LinkClosed { .. }).then_some(()));
+}
+
+fn dial(expected: Option<[u8; 32]>, address: SocketAddr, kind: u8, time: Duration) -> Command {
+    Command::Dial {
+        operation: 1,
+        expected,
+        addresses: vec![address],
+        time,
+        first: Some(Question {
+            operation: 2,
+            message: message(kind),
+            time,
+            max_response_bytes: 1000,
+        }),
+    }
+}
+
+fn message(kind: u8) -> Bytes {
+    let mut message = BytesMut::new();
+    message.put_slice(&[kind, 1, 7, 0]);
+    message.put_slice(b"what?");
+    message.freeze()
+}
+
+fn answer(node: &TestNode) -> Result<Bytes, TransportError> {
+    node.wait(|event| match event {
+        Event::Answered { operation: 2, result } => Some(result.clone()),
+        _ => None,
+    })
+}
+
+fn requests(events: &[Event]) -> Vec<&'static str> {
+    let name = |event: &Event| match event {
+        Event::EarlyRequest { .. } => Some("early"),
+        Event::Request { .. } => Some("request"),
+        _ => None,
+    };
+    events.iter().filter_map(name).collect()
+}
