@@ -183,5 +183,21 @@ export interface TransportAddon {
   transportDrain(slab: Uint8Array): number
 }
 
+/** Counts and levels of one moment: names of a family and its labels with points between, and as many values. */
+export interface Figures {
+  readonly names: readonly string[]
+  readonly values: readonly number[]
+}
+
+/** Figures for whoever watches; crates/binding/src/metrics.rs. */
+export interface MetricsAddon {
+  /** What an endpoint has counted (`count.…`) and holds (`level.…`). */
+  transportFigures(endpoint: number): Figures
+  /** Smoothed round-trip times of at most `most` links, in seconds. */
+  transportRoundTrips(endpoint: number, most: number): number[]
+  /** What this thread holds natively, and the jobs of the process. */
+  nativeFigures(): Figures
+}
+
 /** Everything that the addon exports. */
-export interface Addon extends CryptoAddon, QueueAddon, TransportAddon {}
+export interface Addon extends CryptoAddon, QueueAddon, TransportAddon, MetricsAddon {}

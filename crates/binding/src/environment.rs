@@ -38,6 +38,17 @@ impl Environment {
         }
     }
 
+    /// How many of each kind JavaScript can name.
+    pub(crate) fn handles(&self) -> [(&'static str, usize); 5] {
+        [
+            ("signing_key", self.signing_keys.len()),
+            ("decapsulation_key", self.decapsulation_keys.len()),
+            ("hasher", self.hashers.len()),
+            ("lock", self.locks.len()),
+            ("endpoint", self.endpoints.len()),
+        ]
+    }
+
     /// Frees everything, so that secrets are wiped and locks given back although a job still holds `self`.
     fn close(&self) {
         self.queue.close();

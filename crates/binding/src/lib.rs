@@ -19,6 +19,7 @@ mod kem;
 mod key_file;
 mod key_store;
 mod lock;
+mod metrics;
 mod queue;
 mod seal;
 mod segment;

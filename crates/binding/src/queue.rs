@@ -62,6 +62,11 @@ impl Queue {
         drop(wake);
     }
 
+    /// Results that wait for the JavaScript thread.
+    pub(crate) fn waiting(&self) -> usize {
+        self.state.lock().records.len()
+    }
+
     fn push(&self, job: u32, status: u32, payload: Vec<u8>) {
         let mut state = self.state.lock();
         if state.closed {

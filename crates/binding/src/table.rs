@@ -67,6 +67,11 @@ impl<T> Table<T> {
         Ok(())
     }
 
+    /// How many entries there are.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.lock().by_number.len()
+    }
+
     /// Forgets everything.
     pub(crate) fn clear(&self) {
         let removed = std::mem::take(&mut self.entries.lock().by_number);

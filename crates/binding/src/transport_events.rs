@@ -44,6 +44,10 @@ impl Endpoints {
         found.ok_or_else(|| Failure::new("CLOSED", "the transport is closed"))
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.open.lock().len()
+    }
+
     pub(crate) fn remove(&self, number: f64) -> napi::Result<()> {
         let number = arguments::job(number)?;
         let removed = self.open.lock().remove(&number);
@@ -96,6 +100,11 @@ impl Events {
             waiting.pop_front();
         }
         u32::try_from(filled).map_err(|_| Failure::argument("slab", "too large"))
+    }
+
+    /// Events that wait, and the bytes of their bodies.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        (self.waiting.lock().len(), self.bytes.load(Ordering::Relaxed))
     }
 
     pub(crate) fn clear(&self) {

@@ -21,7 +21,7 @@ use tokio::{
 
 use crate::{
     accept,
-    counters::Counters,
+    counters::{Counters, Direction},
     dial::{Dial, Dialling},
     error::TransportError,
     events::{Event, EventSink, LinkId, OperationId, RequestId, StreamId},
@@ -221,7 +221,11 @@ impl Endpoint {
     /// Sends a datagram; false when the path can't take it.
     pub fn send_datagram(&self, link: LinkId, protocol: u16, body: &[u8]) -> bool {
         let link = self.shared.links.lock().get(link);
-        link.is_some_and(|link| link.send_datagram(protocol, body))
+        let sent = link.is_some_and(|link| link.send_datagram(protocol, body));
+        if sent {
+            self.shared.counters.datagram(Direction::Outbound, body.len());
+        }
+        sent
     }
 
     /// What is known of a link.
@@ -237,12 +241,38 @@ impl Endpoint {
 
     /// Packets so far that are not QUIC and that nothing here speaks.
     pub fn foreign_packets(&self) -> u64 {
-        self.shared.foreign_packets.load(Ordering::Relaxed)
+        self.shared.counters.foreign_packets()
     }
 
     /// What was done and refused so far.
     pub fn counters(&self) -> &Counters {
         &self.shared.counters
+    }
+
+    /// What was counted so far and how much of everything there is, each with its name: a family, then its
+    /// labels, with a point between. Counts begin with `count.`, the others with `level.`.
+    pub fn figures(&self) -> Vec<(String, u64)> {
+        let lost_alive = self.shared.links.lock().packets_lost();
+        let counts = self.shared.counters.list(lost_alive);
+        let counts = counts
+            .into_iter()
+            .map(|(name, value)| (format!("count.{name}"), value));
+        let levels = [
+            ("operations", self.shared.operations.lock().len()),
+            ("requests_served", self.shared.requests.lock().len()),
+            (
+                "request_bytes_served",
+                self.shared.request_bytes.load(Ordering::Relaxed),
+            ),
+            ("streams", self.shared.streams.lock().len()),
+        ];
+        let levels = levels.map(|(name, value)| (format!("level.{name}"), value as u64));
+        counts.chain(levels).collect()
+    }
+
+    /// Smoothed round-trip times of the links, at most `most` of them.
+    pub fn round_trips(&self, most: usize) -> Vec<Duration> {
+        self.shared.links.lock().round_trips(most)
     }
 
     /// Starts to close; [`Event::Closed`] is the last event. May be called again.
@@ -320,11 +350,7 @@ struct Driver {
 
 impl Driver {
     fn open(options: &EndpointOptions, tls: TlsConfigs, shared: Arc<Shared>) -> Result<Self, TransportError> {
-        let mux = Arc::new(Mux::bind(
-            &options.hosts,
-            options.port,
-            shared.foreign_packets.clone(),
-        )?);
+        let mux = Arc::new(Mux::bind(&options.hosts, options.port, shared.counters.clone())?);
         let mut server = tls.server;
         server.max_incoming(MAX_HANDSHAKES);
         let config = endpoint_config(&options.key)?;

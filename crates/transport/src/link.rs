@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -15,13 +15,14 @@ use parking_lot::Mutex;
 use quinn::{Connection, VarInt};
 
 use crate::{
-    counters::Refused,
+    counters::{Direction, Refused},
     error::TransportError,
     events::{Event, LinkId},
     limits::{CONCURRENT_STREAMS, DRAIN_TIME, MANY_STREAMS, MAX_WAITING_DATAGRAM_BYTES, SIMULTANEOUS_TIME},
     mux::from_v6,
     request,
     shared::Shared,
+    stats::LinkStats,
     wire::DATAGRAM_HEADER_BYTES,
 };
 
@@ -165,6 +166,27 @@ impl Links {
         self.by_id.insert(link.id, link);
     }
 
+    /// Packets that the connections of now have lost.
+    pub(crate) fn packets_lost(&self) -> u64 {
+        let lost = |link: &Arc<Link>| -> u64 {
+            let carriers = link.carriers.lock();
+            carriers
+                .iter()
+                .map(|carrier| LinkStats::of(&carrier.connection).packets_lost)
+                .sum()
+        };
+        self.by_id.values().map(lost).sum()
+    }
+
+    /// Smoothed round-trip times, at most `most` of them.
+    pub(crate) fn round_trips(&self, most: usize) -> Vec<Duration> {
+        let carriers = self.by_id.values().filter_map(|link| link.carrier().ok());
+        carriers
+            .take(most)
+            .map(|carrier| carrier.connection.rtt())
+            .collect()
+    }
+
     /// Whether it was there. A peer that dials again gets a link of its own.
     fn remove(&mut self, link: &Link) -> bool {
         if self.by_id.remove(&link.id).is_none() {
@@ -248,6 +270,7 @@ async fn serve(shared: Arc<Shared>, link: Arc<Link>, carrier: Arc<Carrier>) {
     };
     datagrams.abort();
     let mut links = shared.links.lock();
+    shared.counters.ended(&LinkStats::of(&carrier.connection));
     if let Some(next) = link.remove(&carrier) {
         shared.sink.push(link.moved(&next));
     } else if links.remove(&link) {
@@ -269,6 +292,7 @@ async fn take_datagrams(shared: Arc<Shared>, link: LinkId, carrier: Arc<Carrier>
             continue;
         }
         let header: Bytes = body.split_to(DATAGRAM_HEADER_BYTES);
+        shared.counters.datagram(Direction::Inbound, body.len());
         let protocol = u16::from_le_bytes([header[0], header[1]]);
         shared.sink.push(Event::Datagram { link, protocol, body });
     }

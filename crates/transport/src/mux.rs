@@ -5,10 +5,7 @@ use std::{
     fmt, io,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -25,7 +22,10 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use crate::error::TransportError;
+use crate::{
+    counters::{Counters, Direction},
+    error::TransportError,
+};
 
 /// What the kernel is asked for; it gives what its own limit allows. A burst that overflows is loss.
 const SOCKET_BUFFER_BYTES: usize = 4 << 20;
@@ -47,14 +47,13 @@ pub(crate) struct Mux {
     v4: Option<Family>,
     v6: Option<Family>,
     port: u16,
-    /// Packets that were neither QUIC nor anything this version speaks.
-    foreign: Arc<AtomicU64>,
+    counters: Arc<Counters>,
     pause: Mutex<Option<Pin<Box<Sleep>>>>,
 }
 
 impl Mux {
     /// Binds one or two addresses, of different families, to one port; port 0 takes a free one.
-    pub(crate) fn bind(hosts: &[IpAddr], port: u16, foreign: Arc<AtomicU64>) -> Result<Self, TransportError> {
+    pub(crate) fn bind(hosts: &[IpAddr], port: u16, counters: Arc<Counters>) -> Result<Self, TransportError> {
         let v4_host = single(hosts, IpAddr::is_ipv4)?;
         let v6_host = single(hosts, IpAddr::is_ipv6)?;
         let mut port = port;
@@ -82,7 +81,7 @@ impl Mux {
             v4,
             v6,
             port,
-            foreign,
+            counters,
             pause: Mutex::new(None),
         })
     }
@@ -109,12 +108,13 @@ impl Mux {
 
     /// Takes out what is not QUIC. A batch of equal-sized packets (GRO) may be mixed.
     fn keep_quic(&self, buffer: &mut [u8], meta: &mut RecvMeta) {
+        self.counters.packets(Direction::Inbound, meta.len);
         let stride = meta.stride.max(1);
         let mut kept = 0;
         for start in (0..meta.len).step_by(stride) {
             let end = (start + stride).min(meta.len);
             if buffer[start] & QUIC_BIT == 0 {
-                self.foreign.fetch_add(1, Ordering::Relaxed);
+                self.counters.foreign_packet();
                 continue;
             }
             if kept != start {
@@ -181,7 +181,10 @@ impl AsyncUdpSocket for Mux {
         };
         family.io.try_io(Interest::WRITABLE, || {
             family.state.send((&family.io).into(), &transmit)
-        })
+        })?;
+        self.counters
+            .packets(Direction::Outbound, transmit.contents.len());
+        Ok(())
     }
 
     fn poll_recv(

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     },
 };
 
@@ -37,9 +37,7 @@ pub(crate) struct Shared {
     pub(crate) operations: Mutex<HashMap<OperationId, AbortHandle>>,
     /// Bytes in the bodies of all requests that wait for an answer.
     pub(crate) request_bytes: AtomicUsize,
-    pub(crate) counters: Counters,
-    /// Packets so far that are not QUIC.
-    pub(crate) foreign_packets: Arc<AtomicU64>,
+    pub(crate) counters: Arc<Counters>,
     pub(crate) closing: AtomicBool,
     next_number: AtomicU32,
 }
@@ -54,8 +52,7 @@ impl Shared {
             requests: Mutex::default(),
             operations: Mutex::default(),
             request_bytes: AtomicUsize::new(0),
-            counters: Counters::default(),
-            foreign_packets: Arc::default(),
+            counters: Arc::default(),
             closing: AtomicBool::new(false),
             next_number: AtomicU32::new(1),
         }

@@ -9,6 +9,7 @@ use quinn::{RecvStream, SendStream, VarInt};
 use tokio::sync::Notify;
 
 use crate::{
+    counters::Direction,
     error::TransportError,
     events::{Event, OperationId, StreamId},
     limits::{MAX_STREAM_BACKLOG, STREAM_READ_AHEAD, STREAM_WRITE_AHEAD},
@@ -22,6 +23,8 @@ const PIECES: usize = 64;
 
 pub(crate) struct Stream {
     id: StreamId,
+    /// For the counters.
+    class: TrafficClass,
     shared: Arc<Shared>,
     incoming: Mutex<Incoming>,
     outgoing: Mutex<Outgoing>,
@@ -217,12 +220,16 @@ pub(crate) fn start(
 ) -> StreamId {
     let id = shared.number();
     let mut incoming = Incoming::default();
+    // What both callers set it to.
+    let class = TrafficClass::of_priority(send.priority().unwrap_or(0));
     if !first.is_empty() {
+        shared.counters.bytes(Direction::Inbound, class, first.len());
         incoming.bytes = first.len();
         incoming.pieces.push_back(first.freeze());
     }
     let stream = Arc::new(Stream {
         id,
+        class,
         shared: shared.clone(),
         incoming: Mutex::new(incoming),
         outgoing: Mutex::default(),
@@ -300,6 +307,11 @@ async fn read_on(ending: Ending, mut receive: RecvStream) {
         };
         match read {
             Ok(Some(count)) => {
+                let arrived = pieces[..count].iter().map(Bytes::len).sum();
+                stream
+                    .shared
+                    .counters
+                    .bytes(Direction::Inbound, stream.class, arrived);
                 let mut incoming = stream.incoming.lock();
                 if incoming.given_up.is_some() {
                     continue;
@@ -380,6 +392,7 @@ async fn write_on(ending: Ending, mut send: SendStream) {
 
 impl Stream {
     fn wrote(&self, count: usize) {
+        self.shared.counters.bytes(Direction::Outbound, self.class, count);
         let mut outgoing = self.outgoing.lock();
         outgoing.bytes = outgoing.bytes.saturating_sub(count);
         if outgoing.bytes <= STREAM_WRITE_AHEAD / 2 && std::mem::take(&mut outgoing.owner_waits) {

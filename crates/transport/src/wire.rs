@@ -32,6 +32,10 @@ impl TrafficClass {
     /// How many there are: control, request, media, message, bulk.
     pub const COUNT: u8 = 5;
 
+    /// Every class with its label, in the order of the numbers.
+    pub const LABELS: [&'static str; Self::COUNT as usize] =
+        ["control", "request", "media", "message", "bulk"];
+
     /// The class of a number, 0 (control) to 4 (bulk).
     pub fn new(number: u8) -> Option<Self> {
         (number < Self::COUNT).then_some(Self(number))
@@ -40,6 +44,17 @@ impl TrafficClass {
     /// quinn sends streams of a higher priority first.
     pub(crate) fn priority(self) -> i32 {
         i32::from(Self::COUNT - 1 - self.0)
+    }
+
+    /// The class that has this priority; the lowest for what is none.
+    pub(crate) fn of_priority(priority: i32) -> Self {
+        let above = u8::try_from(priority).unwrap_or(0).min(Self::COUNT - 1);
+        Self(Self::COUNT - 1 - above)
+    }
+
+    /// Where it stands among all.
+    pub(crate) fn index(self) -> usize {
+        usize::from(self.0)
     }
 }
 
@@ -186,6 +201,11 @@ mod tests {
             .map(TrafficClass::priority)
             .collect();
         assert_eq!(priorities, [4, 3, 2, 1, 0]);
+        for class in (0..TrafficClass::COUNT).filter_map(TrafficClass::new) {
+            assert_eq!(TrafficClass::of_priority(class.priority()), class);
+        }
+        assert_eq!(TrafficClass::of_priority(-7).index(), 4);
+        assert_eq!(TrafficClass::of_priority(7).index(), 0);
         assert_eq!(TrafficClass::new(TrafficClass::COUNT), None);
     }
 
