@@ -6,7 +6,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{TestNode, is_free, relay::Relay};
+use common::{TestNode, conditions::Conditions, is_free, proxy::Proxy};
 use espalier_transport::{
     Read, Refusal, VarInt,
     endpoint::{Command, Endpoint, EndpointOptions},
@@ -306,18 +306,18 @@ fn closing_frees_the_port_and_tells_everything_that_waits() {
 #[test]
 fn a_node_that_was_killed_and_restarted_is_known_to_be_gone_at_once() {
     let (alice, bob) = (TestNode::start(17), TestNode::start(18));
-    let relay = Relay::start(bob.address(), Duration::ZERO);
-    let link = alice.dial(Some(bob.id), relay.address()).unwrap();
+    let proxy = Proxy::start(bob.address(), Conditions::default(), 1);
+    let link = alice.dial(Some(bob.id), proxy.address()).unwrap();
     // An answer confirms the handshake: before, a client repeats packets that no reset may answer.
     alice.start_ask(link, b"are you there?", Duration::from_secs(5));
     bob.echo_one();
     alice.wait(|event| matches!(event, Event::Answered { .. }).then_some(()));
     // As if killed: its goodbye does not arrive. It comes back with the same identity.
-    relay.mute_server(true);
+    proxy.to_client(|wire| wire.is_silent = true);
     bob.endpoint.close_and_wait();
     let bob = TestNode::start(18);
-    relay.redirect(bob.address());
-    relay.mute_server(false);
+    proxy.redirect(bob.address());
+    proxy.to_client(|wire| wire.is_silent = false);
 
     let started = Instant::now();
     let error = alice.ask(link, b"still there?").unwrap_err();
@@ -327,7 +327,7 @@ fn a_node_that_was_killed_and_restarted_is_known_to_be_gone_at_once() {
         "{:?}",
         started.elapsed()
     );
-    let link = alice.dial(Some(bob.id), relay.address()).unwrap();
+    let link = alice.dial(Some(bob.id), proxy.address()).unwrap();
     alice.start_ask(link, b"and now?", Duration::from_secs(5));
     bob.echo_one();
 }

@@ -6,7 +6,7 @@ mod common;
 
 use std::{sync::Arc, time::Duration};
 
-use common::{TestNode, relay::Relay};
+use common::{TestNode, conditions::Conditions, proxy::Proxy};
 use espalier_transport::events::Event;
 use quinn::crypto::rustls::QuicClientConfig;
 use rustls::{
@@ -22,20 +22,20 @@ const AMPLIFICATION_BUDGET_BYTES: usize = 7200;
 fn the_servers_first_flight_fits_the_budget_of_an_unvalidated_client() {
     // The longer the wire, the surer that nothing of a second flight is counted.
     let (alice, bob) = (TestNode::start(30), TestNode::start(31));
-    let relay = Relay::start(bob.address(), Duration::from_millis(100));
-    let link = alice.dial(Some(bob.id), relay.address()).unwrap();
+    let proxy = Proxy::start(bob.address(), Conditions::delay(100), 1);
+    let link = alice.dial(Some(bob.id), proxy.address()).unwrap();
     // An answer comes after everything of the handshake has passed.
     alice.start_ask(link, b"?", Duration::from_secs(5));
     bob.echo_one();
     alice.wait(|event| matches!(event, Event::Answered { .. }).then_some(()));
 
-    let passed = relay.passed();
-    let first = passed.iter().position(|packet| !packet.from_client).unwrap();
+    let passed = proxy.passed();
+    let first = passed.iter().position(|packet| !packet.is_from_client()).unwrap();
     let flight_from = passed[first].at;
     // The client's next packets can't be here before another whole round trip.
     let flight: usize = passed
         .iter()
-        .filter(|packet| !packet.from_client && packet.at < flight_from + Duration::from_millis(150))
+        .filter(|packet| !packet.is_from_client() && packet.at < flight_from + Duration::from_millis(150))
         .map(|packet| packet.bytes)
         .sum();
     println!("first flight of the server: {flight} of {AMPLIFICATION_BUDGET_BYTES} bytes");
@@ -46,11 +46,11 @@ fn the_servers_first_flight_fits_the_budget_of_an_unvalidated_client() {
     // have come one round trip later: its next flight would be acknowledgements only.
     let second_flight_from = passed
         .iter()
-        .find(|packet| !packet.from_client && packet.at >= flight_from + Duration::from_millis(150))
+        .find(|packet| !packet.is_from_client() && packet.at >= flight_from + Duration::from_millis(150))
         .map_or_else(std::time::Instant::now, |packet| packet.at);
     let proof: usize = passed
         .iter()
-        .filter(|packet| packet.from_client && packet.at > flight_from && packet.at < second_flight_from)
+        .filter(|packet| packet.is_from_client() && packet.at > flight_from && packet.at < second_flight_from)
         .map(|packet| packet.bytes)
         .sum();
     assert!(

@@ -2,7 +2,8 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
-pub mod relay;
+pub mod conditions;
+pub mod proxy;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
