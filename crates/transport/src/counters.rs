@@ -69,7 +69,7 @@ impl Handshake {
     pub const LABELS: [&'static str; 4] = ["full", "resumed", "failed", "timed_out"];
 }
 
-/// What became of requests that travelled before the handshake was over.
+/// What became of the requests that a dial sent before its handshake was over.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum EarlyData {
     /// They were taken.
@@ -91,7 +91,8 @@ type Both<const N: usize> = [[AtomicU64; N]; 2];
 pub struct Counters {
     refused: [AtomicU64; Refused::LABELS.len()],
     handshakes: Both<{ Handshake::LABELS.len() }>,
-    early_data: Both<{ EarlyData::LABELS.len() }>,
+    early_data: [AtomicU64; EarlyData::LABELS.len()],
+    early_requests: AtomicU64,
     class_bytes: Both<{ TrafficClass::LABELS.len() }>,
     datagrams: Both<1>,
     datagram_bytes: Both<1>,
@@ -108,14 +109,17 @@ impl Counters {
         add(&self.refused[why as usize], 1);
     }
 
-    /// Counts the end of a handshake.
-    pub fn handshake(&self, direction: Direction, outcome: Handshake) {
+    pub(crate) fn handshake(&self, direction: Direction, outcome: Handshake) {
         add(&self.handshakes[direction as usize][outcome as usize], 1);
     }
 
-    /// Counts what became of early data.
-    pub fn early_data(&self, direction: Direction, outcome: EarlyData) {
-        add(&self.early_data[direction as usize][outcome as usize], 1);
+    pub(crate) fn early_data(&self, outcome: EarlyData) {
+        add(&self.early_data[outcome as usize], 1);
+    }
+
+    /// A peer's request is served before its handshake is over.
+    pub(crate) fn early_request(&self) {
+        add(&self.early_requests, 1);
     }
 
     /// Bytes of requests, answers and streams, as their owners gave or get them.
@@ -169,6 +173,10 @@ impl Counters {
         for (label, count) in Refused::LABELS.iter().zip(&self.refused) {
             list.push((format!("refused.{label}"), read(count)));
         }
+        for (label, count) in EarlyData::LABELS.iter().zip(&self.early_data) {
+            list.push((format!("early_data.{label}"), read(count)));
+        }
+        list.push(("early_requests".to_owned(), read(&self.early_requests)));
         for (at, direction) in Direction::LABELS.iter().enumerate() {
             let mut family = |name: &str, labels: &[&str], counts: &[AtomicU64]| {
                 for (label, count) in labels.iter().zip(counts) {
@@ -176,7 +184,6 @@ impl Counters {
                 }
             };
             family("handshakes", &Handshake::LABELS, &self.handshakes[at]);
-            family("early_data", &EarlyData::LABELS, &self.early_data[at]);
             family("bytes", &TrafficClass::LABELS, &self.class_bytes[at]);
             family("bytes", &["datagram"], &self.datagram_bytes[at]);
             list.push((format!("datagrams.{direction}"), read(&self.datagrams[at][0])));
@@ -223,7 +230,8 @@ mod tests {
         let counters = Counters::default();
         counters.refuse(Refused::Malformed);
         counters.handshake(Direction::Inbound, Handshake::TimedOut);
-        counters.early_data(Direction::Outbound, EarlyData::Rejected);
+        counters.early_data(EarlyData::Rejected);
+        counters.early_request();
         counters.bytes(Direction::Outbound, TrafficClass::new(4).unwrap(), 7);
         counters.datagram(Direction::Inbound, 9);
         counters.packets(Direction::Outbound, 1200);
@@ -237,10 +245,11 @@ mod tests {
 
         let expected = [
             ("refused.malformed", 1),
+            ("early_data.rejected", 1),
+            ("early_requests", 1),
             ("handshakes.inbound.timed_out", 1),
             ("bytes.inbound.datagram", 9),
             ("datagrams.inbound", 1),
-            ("early_data.outbound.rejected", 1),
             ("bytes.outbound.bulk", 7),
             ("packet_bytes.outbound", 1200),
             ("foreign_packets", 1),

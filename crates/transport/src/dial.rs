@@ -11,6 +11,7 @@ use tokio::{
 };
 
 use crate::{
+    counters::{Counters, Direction, EarlyData, Handshake},
     error::TransportError,
     events::LinkId,
     limits::{DIAL_STAGGER, HANDSHAKE_TIME, MAX_DIAL_ADDRESSES, PerPath},
@@ -63,7 +64,7 @@ impl Dial {
         if let Some(link) = self.expected.and_then(|peer| shared.links.lock().of_peer(&peer)) {
             return Ok(link);
         }
-        let (connection, peer) = timeout(self.time, self.race())
+        let (connection, peer) = timeout(self.time, self.race(&shared.counters))
             .await
             .unwrap_or(Err(TransportError::Timeout))?;
         if peer == shared.local_id {
@@ -75,7 +76,10 @@ impl Dial {
         Ok(link::attach(shared, connection, peer, true).0.id)
     }
 
-    async fn race(&self) -> Result<(Connection, [u8; NODE_ID_BYTES]), TransportError> {
+    async fn race(
+        &self,
+        counters: &Arc<Counters>,
+    ) -> Result<(Connection, [u8; NODE_ID_BYTES]), TransportError> {
         if self.addresses.is_empty() {
             return Err(TransportError::Unreachable(
                 "there is no address of a family that is bound".to_owned(),
@@ -94,8 +98,15 @@ impl Dial {
                 () = sleep_until(next_at), if more => {
                     if let Some(address) = waiting.next() {
                         let config = self.configs.to(address.ip()).clone();
-                        let progress = self.progress.clone();
-                        attempts.spawn(attempt(self.endpoint.clone(), config, *address, self.expected, progress));
+                        let attempt = Attempt {
+                            endpoint: self.endpoint.clone(),
+                            config,
+                            address: *address,
+                            expected: self.expected,
+                            progress: self.progress.clone(),
+                        };
+                        let counters = counters.clone();
+                        attempts.spawn(async move { attempt.run(&counters).await });
                     }
                     next_at = Instant::now() + DIAL_STAGGER;
                 }
@@ -114,18 +125,44 @@ impl Dial {
     }
 }
 
-async fn attempt(
+/// One address of a dial.
+struct Attempt {
     endpoint: Endpoint,
     config: quinn::ClientConfig,
     address: SocketAddr,
     expected: Option<[u8; NODE_ID_BYTES]>,
     progress: Arc<watch::Sender<Dialling>>,
-) -> Result<(Connection, [u8; NODE_ID_BYTES]), TransportError> {
+}
+
+impl Attempt {
+    async fn run(self, counters: &Counters) -> Result<(Connection, [u8; NODE_ID_BYTES]), TransportError> {
+        let ended = connect(self, counters).await;
+        let outcome = match &ended {
+            Ok((_, _, kind)) => *kind,
+            Err(TransportError::Unreachable(_)) => Handshake::TimedOut,
+            Err(_) => Handshake::Failed,
+        };
+        counters.handshake(Direction::Outbound, outcome);
+        ended.map(|(connection, peer, _)| (connection, peer))
+    }
+}
+
+async fn connect(
+    attempt: Attempt,
+    counters: &Counters,
+) -> Result<(Connection, [u8; NODE_ID_BYTES], Handshake), TransportError> {
+    let Attempt {
+        endpoint,
+        config,
+        address,
+        expected,
+        progress,
+    } = attempt;
     let connecting = endpoint
         .connect_with(config, to_v6(address), &tls::server_name(expected.as_ref()))
         .map_err(|error| TransportError::Unreachable(format!("{address}: {error}")))?;
     let silence = || TransportError::Unreachable(format!("{address}: no answer"));
-    let connection = match connecting.into_0rtt() {
+    let (connection, kind) = match connecting.into_0rtt() {
         Ok((connection, done)) => {
             progress.send_if_modified(|state| {
                 let is_first = matches!(state, Dialling::Started);
@@ -134,19 +171,30 @@ async fn attempt(
                 }
                 is_first
             });
-            timeout(HANDSHAKE_TIME, done).await.map_err(|_| silence())?;
+            let accepted = timeout(HANDSHAKE_TIME, done).await.map_err(|_| silence())?;
             if let Some(reason) = connection.close_reason() {
                 return Err(refusal(&reason, address));
             }
-            connection
+            counters.early_data(if accepted {
+                EarlyData::Accepted
+            } else {
+                EarlyData::Rejected
+            });
+            let kind = if accepted {
+                Handshake::Resumed
+            } else {
+                Handshake::Full
+            };
+            (connection, kind)
         }
         Err(connecting) => {
             let connection = timeout(HANDSHAKE_TIME, connecting).await.map_err(|_| silence())?;
-            connection.map_err(|error| refusal(&error, address))?
+            let connection = connection.map_err(|error| refusal(&error, address))?;
+            (connection, Handshake::Full)
         }
     };
     let peer = tls::peer_id(&connection).ok_or(TransportError::Protocol("the peer proved no id"))?;
-    Ok((connection, peer))
+    Ok((connection, peer, kind))
 }
 
 /// The more telling of two failures is reported: an answer says more than silence.

@@ -9,6 +9,7 @@ use tokio::{sync::watch, time::timeout};
 
 use crate::{
     accept::UnderWay,
+    counters::{Direction, Handshake},
     limits::HANDSHAKE_TIME,
     link::{self, Carrier, Link},
     request,
@@ -29,12 +30,21 @@ pub(crate) async fn welcome(
     let (attached, outcome) = watch::channel(None);
     let finished = timeout(HANDSHAKE_TIME, finish(&shared, incoming, server, &outcome)).await;
     drop(place);
-    let Ok(Some(connection)) = finished else { return };
+    let count = |outcome| shared.counters.handshake(Direction::Inbound, outcome);
+    let (connection, kind) = match finished {
+        Ok(Some(finished)) => finished,
+        Ok(None) => return count(Handshake::Failed),
+        Err(_) => return count(Handshake::TimedOut),
+    };
     match tls::peer_id(&connection) {
         Some(peer) if peer != shared.local_id => {
+            count(kind);
             attached.send_replace(Some(link::attach(&shared, connection, peer, false)));
         }
-        _ => connection.close(VarInt::from_u32(0), b"no other node's id was proved"),
+        _ => {
+            count(Handshake::Failed);
+            connection.close(VarInt::from_u32(0), b"no other node's id was proved");
+        }
     }
 }
 
@@ -44,21 +54,23 @@ async fn finish(
     incoming: Incoming,
     server: Arc<quinn::ServerConfig>,
     outcome: &Outcome,
-) -> Option<Connection> {
+) -> Option<(Connection, Handshake)> {
     let mut connecting = incoming.accept_with(server).ok()?;
     connecting.handshake_data().await.ok()?;
     // It succeeds for every server. What is sent before the handshake is done answers early requests only.
     let (connection, mut done) = connecting.into_0rtt().ok()?;
-    match tls::peer_id(&connection) {
+    let kind = match tls::peer_id(&connection) {
         // Only a session that is resumed names the peer before the peer proves its key again.
         Some(peer) if peer != shared.local_id => {
             serve_early(shared, &connection, peer, &mut done, outcome).await;
+            Handshake::Resumed
         }
         _ => {
             done.await;
+            Handshake::Full
         }
-    }
-    connection.close_reason().is_none().then_some(connection)
+    };
+    connection.close_reason().is_none().then_some((connection, kind))
 }
 
 /// Takes streams until the handshake is done; the link takes what comes later.

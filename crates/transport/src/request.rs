@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use crate::{
-    counters::Refused,
+    counters::{Direction, Refused},
     dial::Dialling,
     endpoint::Question,
     error::TransportError,
@@ -47,10 +47,15 @@ pub(crate) async fn ask(
     let time = question.time;
     let asked = async {
         let query = Query::of(question)?;
-        match target {
+        let class = query.header.class;
+        let body_bytes = query.message.len() - HEADER_BYTES;
+        shared.counters.bytes(Direction::Outbound, class, body_bytes);
+        let answer = match target {
             Target::Link(link) => query.ask_link(&link).await,
             Target::Dial(dialling) => query.ask_dialled(&shared, dialling).await,
-        }
+        }?;
+        shared.counters.bytes(Direction::Inbound, class, answer.len());
+        Ok(answer)
     };
     timeout(time, asked).await.unwrap_or(Err(TransportError::Timeout))
 }
@@ -181,6 +186,7 @@ pub(crate) async fn serve_early_stream(
         return;
     };
     if opened.header.kind == Kind::IdempotentRequest {
+        shared.counters.early_request();
         serve_request(&shared, Asker::Early(&early), opened).await;
         return;
     }
@@ -302,6 +308,9 @@ async fn serve_request(shared: &Arc<Shared>, asker: Asker<'_>, opened: Opened) {
                 write_answer(&mut send, &refuse("RATE_LIMITED", text)).await;
                 return;
             };
+            shared
+                .counters
+                .bytes(Direction::Inbound, header.class, body.len());
             let request = shared.number();
             let (sender, answer) = oneshot::channel();
             shared.requests.lock().insert(request, sender);
@@ -329,14 +338,22 @@ async fn serve_request(shared: &Arc<Shared>, asker: Asker<'_>, opened: Opened) {
         // The caller gave up, the connection is lost, or the body never ends.
         _ => return,
     };
-    write_answer(&mut send, &answer).await;
+    if write_answer(&mut send, &answer).await {
+        let body_bytes = answer.map_or(0, |body| body.len());
+        shared
+            .counters
+            .bytes(Direction::Outbound, header.class, body_bytes);
+    }
 }
 
-async fn write_answer(send: &mut Unfinished, answer: &Result<Bytes, Refusal>) {
-    let Ok(stream) = send.stream() else { return };
-    if stream.write_chunk(wire::encode_answer(answer)).await.is_ok() {
+/// Whether it was taken.
+async fn write_answer(send: &mut Unfinished, answer: &Result<Bytes, Refusal>) -> bool {
+    let Ok(stream) = send.stream() else { return false };
+    let written = stream.write_chunk(wire::encode_answer(answer)).await.is_ok();
+    if written {
         send.finish();
     }
+    written
 }
 
 async fn read_header(receive: &mut RecvStream) -> Result<(Header, BytesMut), TransportError> {

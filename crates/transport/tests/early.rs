@@ -42,6 +42,16 @@ fn a_resumed_session_carries_an_idempotent_request_in_its_first_flight() {
         );
         forget(&alice, &bob, link);
     }
+
+    let counted = |node: &TestNode, name: &str| {
+        let figures = node.endpoint.figures();
+        figures.into_iter().find(|(known, _)| known == name).unwrap().1
+    };
+    assert_eq!(counted(&alice, "count.early_data.accepted"), 3);
+    assert_eq!(counted(&alice, "count.handshakes.outbound.full"), 1);
+    assert_eq!(counted(&alice, "count.handshakes.outbound.resumed"), 3);
+    assert_eq!(counted(&bob, "count.early_requests"), 3);
+    assert_eq!(counted(&bob, "count.handshakes.inbound.resumed"), 3);
 }
 
 #[test]
@@ -64,6 +74,8 @@ fn a_server_that_has_forgotten_the_session_is_asked_after_the_handshake() {
     let bob = TestNode::start_on(45, port);
     let (_, asked) = dial_and_ask(&alice, &bob, IDEMPOTENT);
     assert!(matches!(asked, Asked::OverLink), "{asked:?}");
+    let rejected = ("count.early_data.rejected".to_owned(), 1);
+    assert!(alice.endpoint.figures().contains(&rejected));
 }
 
 #[test]
