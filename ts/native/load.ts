@@ -1,11 +1,13 @@
-import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { EspalierError } from '../base/error.ts'
+import { addonFiles, BUNDLE, packageVersion, platform, type AddonFile } from './addon-file.ts'
 import type { Addon } from './addon.ts'
 
-/** The native addon, loaded once. Throws `NATIVE_UNAVAILABLE` with every attempt. */
+/**
+ * The native addon, loaded once. It is looked for in the file that `ESPALIER_NATIVE_PATH` or
+ * `NAPI_RS_NATIVE_LIBRARY_PATH` names, in a local build, in the package of this platform and in the bundle.
+ * Throws `NATIVE_UNAVAILABLE` with every attempt and with what to do.
+ */
 export function addon(): Addon {
   return (loaded ??= load())
 }
@@ -13,13 +15,11 @@ export function addon(): Addon {
 let loaded: Addon | undefined
 
 const require = createRequire(import.meta.url)
-/** Both ts/native and dist/native lie two folders below the package. */
-const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..')
 /** Node-API 9: Node.js ≥ 18.17 and ≥ 20.3. */
 const MIN_NODE_API = 9
-const ENVIRONMENT = ['ESPALIER_NATIVE_PATH', 'NAPI_RS_NATIVE_LIBRARY_PATH']
 
 function load(): Addon {
+  // Before any file is opened: an addon of a newer Node-API ends the process instead of throwing.
   const nodeApi = Number(process.versions['napi'] ?? 0)
   if (nodeApi < MIN_NODE_API) {
     throw new EspalierError(
@@ -29,78 +29,42 @@ function load(): Addon {
   }
   const version = packageVersion()
   const attempts: string[] = []
-  for (const target of candidates()) {
-    try {
-      const found = target.load() as Addon | undefined
-      if (found === undefined) {
-        attempts.push(`${target.name}: not there`)
-        continue
-      }
-      const actual = found.version()
-      if (actual === version) return found
-      attempts.push(`${target.name}: it has version ${actual}, this package ${version}`)
-    } catch (thrown) {
-      attempts.push(`${target.name}: ${firstLine(thrown)}`)
-    }
+  for (const file of addonFiles()) {
+    const outcome = attempt(file, version)
+    if (typeof outcome !== 'string') return outcome
+    attempts.push(`${file.name}: ${outcome}`)
   }
   throw new EspalierError(
     'NATIVE_UNAVAILABLE',
-    `the native addon could not be loaded:\n${attempts.map((attempt) => `  ${attempt}`).join('\n')}`,
-    { details: { attempts } },
+    [
+      `the native addon for ${platform()} could not be loaded:`,
+      ...attempts.map((line) => `  ${line}`),
+      ...remedies(version),
+    ].join('\n'),
+    { details: { attempts, platform: platform() } },
   )
 }
 
-interface Candidate {
-  readonly name: string
-  /** The addon, `undefined` when there is nothing, or an error. */
-  readonly load: () => unknown
-}
-
-/** In the order of preference. */
-function candidates(): readonly Candidate[] {
-  const named = ENVIRONMENT.flatMap((variable) => {
-    const path = process.env[variable]
-    return path === undefined || path === ''
-      ? []
-      : [{ name: `${variable}=${path}`, load: () => loadFile(path) }]
-  })
-  const built = join(root, 'build', 'Release', 'espalier.node')
-  return [
-    ...named,
-    { name: built, load: () => (existsSync(built) ? loadFile(built) : undefined) },
-    ...[`espalier-${platform()}`, 'espalier-prebuilds'].map((name) => ({
-      name,
-      load: () => loadPackage(name),
-    })),
-  ]
-}
-
-function loadFile(path: string): unknown {
-  return require(path)
-}
-
-function loadPackage(name: string): unknown {
+/** The addon, or why not. */
+function attempt({ path, refusal }: AddonFile, version: string): Addon | string {
+  if (path === undefined) return 'not there'
   try {
-    require.resolve(name)
-  } catch {
-    return undefined
+    const refused = refusal(path)
+    if (refused !== undefined) return refused
+    const found = require(path) as Addon
+    const actual = found.version()
+    return actual === version ? found : `it has version ${actual}, this package ${version}`
+  } catch (thrown) {
+    return firstLine(thrown)
   }
-  return require(name)
 }
 
-function platform(): string {
-  const { platform: system, arch } = process
-  return system === 'linux' ? `linux-${arch}-${hasGlibc() ? 'gnu' : 'musl'}` : `${system}-${arch}`
-}
-
-function hasGlibc(): boolean {
-  const report = process.report.getReport() as { header?: { glibcVersionRuntime?: unknown } }
-  return report.header?.glibcVersionRuntime !== undefined
-}
-
-function packageVersion(): string {
-  const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version?: unknown }
-  return String(manifest.version)
+function remedies(version: string): readonly string[] {
+  return [
+    `Install it again with its optional dependencies (npm install espalier@${version} --include=optional),`,
+    `or add the bundle of all platforms (npm install ${BUNDLE}@${version}),`,
+    'or build it here, with Rust and a C compiler (npx espalier build-native).',
+  ]
 }
 
 function firstLine(thrown: unknown): string {
