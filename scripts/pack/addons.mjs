@@ -1,0 +1,52 @@
+// The addon of each target, built once and laid out as prebuildify does. The platform packages take the same files,
+// so that one digest stands for both.
+import { copyFileSync, existsSync, mkdirSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { root } from '../install.mjs'
+import { localProgram, runProgram } from './run.mjs'
+
+/**
+ * Builds the addon of `target` into `folder` by prebuildify, with cargo standing in for node-gyp, and returns its path.
+ * `cross` builds with zig even for this machine: only then is the glibc floor kept.
+ */
+export function buildPrebuild(target, folder, { cross, env = {} }) {
+  const args = ['--napi', '--tag-libc', '--name', 'espalier', '--cwd', folder]
+  args.push('--platform', target.os, '--arch', target.cpu)
+  args.push('--node-gyp', join(root, 'scripts', 'cargo-node-gyp.mjs'))
+  // What zig links is stripped by its linker: the strip of this machine does not know foreign files.
+  if (!cross) args.push('--strip')
+  runProgram(localProgram('prebuildify'), args, {
+    show: true,
+    env: {
+      ...env,
+      PREBUILD_LIBC: prebuildLibc(target),
+      ...(cross ? { ESPALIER_PACK_CROSS: '1', CARGO_PROFILE_RELEASE_STRIP: 'symbols' } : {}),
+    },
+  })
+  return prebuildPath(target, folder)
+}
+
+/** Takes an addon that was built elsewhere (`espalier.<target>.node` in `from`) into the layout of prebuildify. */
+export function takePrebuild(target, folder, from) {
+  const source = join(from, artifactName(target))
+  if (!existsSync(source)) throw new Error(`${source} is not there`)
+  const path = prebuildPath(target, folder)
+  mkdirSync(dirname(path), { recursive: true })
+  copyFileSync(source, path)
+  return path
+}
+
+/** Where prebuildify puts an addon; ts/native/load.ts and node-gyp-build look there. */
+export function prebuildPath(target, folder) {
+  return join(folder, 'prebuilds', `${target.os}-${target.cpu}`, `espalier.${prebuildLibc(target)}.node`)
+}
+
+/** What @napi-rs/cli calls the addon of a target. */
+export function artifactName(target) {
+  return `espalier.${target.name}.node`
+}
+
+/** prebuildify tags every platform but musl as glibc, also macOS and Windows. */
+function prebuildLibc({ libc }) {
+  return libc === 'musl' ? 'musl' : 'glibc'
+}
