@@ -1,5 +1,6 @@
 import type { Clock } from './clock.ts'
 import type { Log } from './log.ts'
+import type { Meter } from './metrics.ts'
 import type { Rng } from './rng.ts'
 
 /**
@@ -22,5 +23,6 @@ export interface Env {
   readonly clock: Clock
   readonly rng: Rng
   readonly log: Log
+  readonly metrics: Meter
   readonly crypto: NodeCrypto
 }

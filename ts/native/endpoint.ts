@@ -2,6 +2,7 @@ import { EspalierError } from '../base/error.ts'
 import { fromNative, fromNativeText, native } from './error.ts'
 import { addon } from './load.ts'
 import { hold, onWake, release } from './queue.ts'
+import { figuresOf, NO_FIGURES } from './figures.ts'
 import { EVENT, EventRecord, ID_BYTES, textOf } from './event-record.ts'
 import { abortable, Pending, type Operation } from './operation.ts'
 import { RequestBatch, type BatchedRequest } from './request-batch.ts'
@@ -150,6 +151,16 @@ export class NativeEndpoint {
   /** Round-trip time in milliseconds, bytes sent, bytes received, packets lost. */
   stats(link: number): readonly number[] {
     return native(() => addon().transportStats(this.#number, link))
+  }
+
+  /** Counts and levels by name; empty once it is closed. */
+  figures(): ReadonlyMap<string, number> {
+    return this.#isClosed ? NO_FIGURES : figuresOf(native(() => addon().transportFigures(this.#number)))
+  }
+
+  /** Smoothed round-trip times of at most `most` links, in seconds. */
+  roundTrips(most: number): readonly number[] {
+    return this.#isClosed ? [] : native(() => addon().transportRoundTrips(this.#number, most))
   }
 
   /** Resolves when connections, port and thread are gone. */

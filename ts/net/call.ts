@@ -26,6 +26,11 @@ export class Call {
     this.#endAtMs = clock.nowMs() + timeoutMs
   }
 
+  /** Milliseconds since it began. */
+  get elapsedMs(): number {
+    return this.#clock.nowMs() - this.#endAtMs + this.#timeoutMs
+  }
+
   /** What is left for the next step. Throws `TIMEOUT` when nothing is. */
   rest(): CallOptions & { readonly timeoutMs: number } {
     const timeoutMs = this.#endAtMs - this.#clock.nowMs()

@@ -22,16 +22,21 @@ interface Dial {
 
 /** Dials known peers: one dial for all callers who want the same peer, with back-off after failures. */
 export class Dialler {
-  readonly #transport: Transport
+  readonly #transport: Pick<Transport, 'connect'>
   readonly #clock: Clock
   readonly #peers: Peers
   /** Bounded by the callers that wait, which `Gates` bounds. */
   readonly #dials = new Map<NodeId, Dial>()
 
-  constructor(transport: Transport, peers: Peers, clock: Clock) {
+  constructor(transport: Pick<Transport, 'connect'>, peers: Peers, clock: Clock) {
     this.#transport = transport
     this.#peers = peers
     this.#clock = clock
+  }
+
+  /** Dials under way. */
+  get size(): number {
+    return this.#dials.size
   }
 
   /** Codes: those of `Transport.connect`. `details.retryAfterMs` tells how long a failed peer rests. */

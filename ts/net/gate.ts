@@ -28,6 +28,11 @@ export class Gate {
     return this.#inside === 0 && this.#waiters.size === 0
   }
 
+  /** How many are behind the gate. */
+  get inside(): number {
+    return this.#inside
+  }
+
   /** Takes a place if one is free. */
   pass(): boolean {
     if (this.#inside >= this.#max) return false

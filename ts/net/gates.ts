@@ -23,6 +23,11 @@ export class Gates {
     this.#maxQueued = options.maxQueuedRequests
   }
 
+  /** Requests and openings of streams that are under way, and those that wait for their turn. */
+  get load(): { readonly underWay: number; readonly queued: number } {
+    return { underWay: this.#total.inside, queued: this.#queued }
+  }
+
   /** The function that frees the place, when nobody has to wait. Throws `CLOSED`. */
   tryEnter(peer: NodeId): (() => void) | undefined {
     if (this.#closed !== undefined) throw this.#closed

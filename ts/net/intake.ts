@@ -15,6 +15,11 @@ export class Intake {
     this.#limits = limits
   }
 
+  /** Requests and streams being served. */
+  get served(): number {
+    return this.#total
+  }
+
   /** Counts a request in, or throws `RATE_LIMITED` (with `details.retryAfterMs`) or `LIMIT_EXCEEDED`. */
   begin(peer: NodeId, nowMs: number): void {
     const retryAfterMs = this.#bucketOf(peer, nowMs).take(nowMs)

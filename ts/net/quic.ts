@@ -89,6 +89,16 @@ export class QuicTransport implements Transport {
     return connection
   }
 
+  /** What the endpoint counted (`count.…`) and holds (`level.…`), by name; empty before `listen`. */
+  figures(): ReadonlyMap<string, number> {
+    return this.#endpoint?.figures() ?? new Map()
+  }
+
+  /** Smoothed round-trip times of at most `most` connections, in seconds. */
+  roundTrips(most: number): readonly number[] {
+    return this.#endpoint?.roundTrips(most) ?? []
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true
     await this.#endpoint?.close()

@@ -4,6 +4,7 @@ import { EspalierError } from '../base/error.ts'
 import type { NodeId } from '../base/identity.ts'
 import type { Address, PeerAddress } from './address.ts'
 import { Call } from './call.ts'
+import { Connector } from './connector.ts'
 import { Dialler } from './dialler.ts'
 import { Gates } from './gates.ts'
 import { CALL_TIMEOUT_MS, NET_LIMITS, type NetLimits } from './limits.ts'
@@ -13,6 +14,7 @@ import { ConnectionPool, type Pooled } from './pool.ts'
 import type { Caller, RpcPort } from './rpc-port.ts'
 import { asViolation, Server } from './server.ts'
 import { isDialable } from './special-ranges.ts'
+import { outcomeOf, Tallies } from './tally.ts'
 import type { ByteStream, CallOptions, Connection, ConnectionStats, Transport } from './transport.ts'
 
 /** Close code of a connection that made room for another; docs/PROTOCOL.md lists the codes. */
@@ -32,6 +34,17 @@ export interface ConnectionView {
   readonly stats: ConnectionStats
 }
 
+/** Requests and streams of one moment. */
+export interface RpcLoad {
+  /** Own requests that wait for an answer, and own streams that are being opened. */
+  readonly underWay: number
+  /** Own requests and openings that wait for their turn. */
+  readonly queued: number
+  /** Requests and streams of peers that are being served. */
+  readonly served: number
+  readonly dials: number
+}
+
 type PeerListener = (peer: {
   readonly id: NodeId
   readonly remote: Address
@@ -49,7 +62,9 @@ export class Rpc implements RpcPort {
   readonly #peers: Peers
   readonly #pool: ConnectionPool
   readonly #gates: Gates
+  readonly #connector: Connector
   readonly #dialler: Dialler
+  readonly #tallies: Tallies
   readonly #server: Server
   /** Every connection that was ever in the pool, as long as somebody holds it. */
   readonly #adopted = new WeakMap<Connection, Pooled>()
@@ -66,7 +81,9 @@ export class Rpc implements RpcPort {
     this.#peers = new Peers(checked)
     this.#pool = new ConnectionPool(checked)
     this.#gates = new Gates(checked)
-    this.#dialler = new Dialler(this.#transport, this.#peers, this.#env.clock)
+    this.#connector = new Connector(this.#transport, this.#env)
+    this.#dialler = new Dialler(this.#connector, this.#peers, this.#env.clock)
+    this.#tallies = new Tallies(this.#env.metrics, 'outbound')
     this.#server = new Server(this.#env, checked)
   }
 
@@ -105,6 +122,12 @@ export class Rpc implements RpcPort {
     }))
   }
 
+  /** What is under way and what waits, at this moment. */
+  load(): RpcLoad {
+    const { underWay, queued } = this.#gates.load
+    return { underWay, queued, served: this.#server.served, dials: this.#dialler.size }
+  }
+
   async request<Request, Response>(
     peer: PeerAddress | NodeId,
     type: MessageType<Request, Response>,
@@ -112,15 +135,17 @@ export class Rpc implements RpcPort {
     options: CallOptions = {},
   ): Promise<Response> {
     const call = this.#begin(options)
-    const body = type.encodeRequest(request)
-    if (body.byteLength > type.maxRequestBytes) {
-      const message = `${type.name} has at most ${type.maxRequestBytes} bytes, not ${body.byteLength}`
-      throw new EspalierError('LIMIT_EXCEEDED', message)
-    }
-    const known = this.#idOf(peer, call)
-    const id = typeof known === 'string' ? known : await known
-    const leave = this.#gates.tryEnter(id) ?? (await this.#gates.enter(id, call))
+    const tally = this.#tallies.of(type)
+    let leave: (() => void) | undefined
     try {
+      const body = type.encodeRequest(request)
+      if (body.byteLength > type.maxRequestBytes) {
+        const message = `${type.name} has at most ${type.maxRequestBytes} bytes, not ${body.byteLength}`
+        throw new EspalierError('LIMIT_EXCEEDED', message)
+      }
+      const known = this.#idOf(peer, call)
+      const id = typeof known === 'string' ? known : await known
+      leave = this.#gates.tryEnter(id) ?? (await this.#gates.enter(id, call))
       const pooled = this.#pool.use(id) ?? (await this.#dial(id, call))
       const answer = await this.#occupy(pooled, () =>
         pooled.connection.request(type.protocol, body, {
@@ -129,9 +154,14 @@ export class Rpc implements RpcPort {
           maxResponseBytes: type.maxResponseBytes,
         }),
       )
-      return decodeResponse(type, answer)
+      const response = decodeResponse(type, answer)
+      tally.succeeded(call.elapsedMs)
+      return response
+    } catch (error) {
+      tally.failed(error, call.elapsedMs)
+      throw error
     } finally {
-      leave()
+      leave?.()
     }
   }
 
@@ -148,17 +178,23 @@ export class Rpc implements RpcPort {
     options: CallOptions = {},
   ): Promise<ByteStream> {
     const call = this.#begin(options)
-    const known = this.#idOf(peer, call)
-    const id = typeof known === 'string' ? known : await known
-    const leave = this.#gates.tryEnter(id) ?? (await this.#gates.enter(id, call))
+    let leave: (() => void) | undefined
     try {
+      const known = this.#idOf(peer, call)
+      const id = typeof known === 'string' ? known : await known
+      leave = this.#gates.tryEnter(id) ?? (await this.#gates.enter(id, call))
       const pooled = this.#pool.use(id) ?? (await this.#dial(id, call))
-      return await pooled.connection.openStream(type.protocol, {
+      const stream = await pooled.connection.openStream(type.protocol, {
         ...call.rest(),
         trafficClass: type.trafficClass,
       })
+      this.#tallies.stream(type, 'ok')
+      return stream
+    } catch (error) {
+      this.#tallies.stream(type, outcomeOf(error))
+      throw error
     } finally {
-      leave()
+      leave?.()
     }
   }
 
@@ -178,7 +214,7 @@ export class Rpc implements RpcPort {
       throw new EspalierError('INVALID_ARGUMENT', 'none of the addresses can be dialled')
     }
     const target = peer.id === undefined ? { addresses } : { id: peer.id, addresses }
-    const connection = await this.#transport.connect(target, call.rest())
+    const connection = await this.#connector.connect(target, call.rest())
     return this.#adopt(connection).connection.peer
   }
 

@@ -1,6 +1,7 @@
 import { systemClock } from '../base/clock.ts'
 import type { Env } from '../base/env.ts'
 import { toEspalierError, type EspalierError } from '../base/error.ts'
+import { Meter } from '../base/metrics.ts'
 import { systemRng } from '../base/rng.ts'
 import { Dht } from '../dht/dht.ts'
 import { nodeCrypto } from '../native/crypto.ts'
@@ -53,7 +54,9 @@ export async function openServices(options: CheckedOptions, signal: AbortSignal)
 async function open(options: CheckedOptions, signal: AbortSignal, closers: Closers): Promise<Services> {
   const storage = await openStorage(options, signal, closers)
   const { identity, store, shards } = storage
-  const env: Env = { clock: systemClock, rng: systemRng, log: options.log, crypto: nodeCrypto(identity) }
+  const metrics = new Meter()
+  const crypto = nodeCrypto(identity)
+  const env: Env = { clock: systemClock, rng: systemRng, log: options.log, metrics, crypto }
   const { hosts, port, allowPrivate, mode } = options
 
   const transport = QuicTransport.create({ identity, port, hosts, accepts: mode === 'p2p' })

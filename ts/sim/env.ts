@@ -1,6 +1,7 @@
 import type { Env } from '../base/env.ts'
 import type { NodeId } from '../base/identity.ts'
 import { silentLog, type Log } from '../base/log.ts'
+import { Meter } from '../base/metrics.ts'
 import { StubSigner } from './crypto.ts'
 import type { World } from './world.ts'
 
@@ -12,7 +13,7 @@ export function simEnv(
   const rng = world.rng.split(`node ${options.name}`)
   const signer = new StubSigner(rng.split('key'))
   return {
-    env: { clock: world.clock, rng, log: options.log ?? silentLog, crypto: signer },
+    env: { clock: world.clock, rng, log: options.log ?? silentLog, metrics: new Meter(), crypto: signer },
     id: signer.id,
   }
 }

@@ -2,6 +2,7 @@ import type { Env, NodeCrypto } from '../../../ts/base/env.ts'
 import { EspalierError, toEspalierError } from '../../../ts/base/error.ts'
 import { keyOfNode, type NodeId } from '../../../ts/base/identity.ts'
 import { silentLog, type Log } from '../../../ts/base/log.ts'
+import { Meter } from '../../../ts/base/metrics.ts'
 import { nodeIdOf } from '../../../ts/base/record.ts'
 import { compareDistance } from '../../../ts/dht/key.ts'
 import { Dht, type DhtOptions } from '../../../ts/dht/dht.ts'
@@ -232,6 +233,7 @@ export class FakeNode {
       clock: { ...clock, unixMs: () => clock.unixMs() + skewMs },
       rng: network.world.rng.split(this.id),
       log,
+      metrics: new Meter(),
       crypto,
     }
     this.store = store ?? memoryStore({ clock: this.env.clock })

@@ -3,6 +3,7 @@ import type { Env } from '../../../ts/base/env.ts'
 import { EspalierError } from '../../../ts/base/error.ts'
 import { nodeIdFromBytes, type NodeId } from '../../../ts/base/identity.ts'
 import { silentLog } from '../../../ts/base/log.ts'
+import { Meter } from '../../../ts/base/metrics.ts'
 import type { Address, PeerAddress } from '../../../ts/net/address.ts'
 import type { MessageType, StreamType } from '../../../ts/net/message.ts'
 import { Rpc, type RpcOptions } from '../../../ts/net/rpc.ts'
@@ -99,7 +100,7 @@ function envOf(world: World): Env {
     hash: refuse,
     deriveKey: refuse,
   }
-  return { clock: world.clock, rng: world.rng, log: silentLog, crypto }
+  return { clock: world.clock, rng: world.rng, log: silentLog, metrics: new Meter(), crypto }
 }
 
 function decodeText(bytes: Uint8Array): string {

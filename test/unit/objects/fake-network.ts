@@ -4,6 +4,7 @@ import type { Env } from '../../../ts/base/env.ts'
 import { EspalierError } from '../../../ts/base/error.ts'
 import type { NodeId } from '../../../ts/base/identity.ts'
 import { silentLog } from '../../../ts/base/log.ts'
+import { Meter } from '../../../ts/base/metrics.ts'
 import { nodeIdOf } from '../../../ts/base/record.ts'
 import { systemRng } from '../../../ts/base/rng.ts'
 import { deriveKey, hash } from '../../../ts/native/hash.ts'
@@ -99,7 +100,7 @@ export class FakeNode {
     }
     this.#network = network
     this.id = nodeIdOf(crypto, key.publicKey)
-    this.env = { clock: systemClock, rng: systemRng, log: silentLog, crypto }
+    this.env = { clock: systemClock, rng: systemRng, log: silentLog, metrics: new Meter(), crypto }
     this.shards = from.shards
     this.objects = new Objects(
       {
