@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
-use common::TestNode;
+use common::{TestNode, conditions::Conditions, proxy::Proxy};
 use espalier_core::sign::SigningKey;
 use espalier_transport::{
     endpoint::{Command, Question},
@@ -28,14 +28,15 @@ const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
 #[test]
 fn a_resumed_session_carries_an_idempotent_request_in_its_first_flight() {
     let (alice, bob) = (TestNode::start(40), TestNode::start(41));
+    let proxy = wire_to(&bob);
 
     // Without a session the request has to wait for the handshake.
-    let (link, asked) = dial_and_ask(&alice, &bob, IDEMPOTENT);
+    let (link, asked) = dial_and_ask(&alice, &bob, &proxy, IDEMPOTENT);
     assert!(matches!(asked, Asked::OverLink), "{asked:?}");
     forget(&alice, &bob, link);
 
     for _ in 0..3 {
-        let (link, asked) = dial_and_ask(&alice, &bob, IDEMPOTENT);
+        let (link, asked) = dial_and_ask(&alice, &bob, &proxy, IDEMPOTENT);
         assert!(
             matches!(&asked, Asked::Early { peer } if *peer == alice.id),
             "{asked:?}"
@@ -57,8 +58,9 @@ fn a_resumed_session_carries_an_idempotent_request_in_its_first_flight() {
 #[test]
 fn other_requests_wait_for_the_handshake() {
     let (alice, bob) = (TestNode::start(42), TestNode::start(43));
+    let proxy = wire_to(&bob);
     for _ in 0..3 {
-        let (link, asked) = dial_and_ask(&alice, &bob, REQUEST);
+        let (link, asked) = dial_and_ask(&alice, &bob, &proxy, REQUEST);
         assert!(matches!(asked, Asked::OverLink), "{asked:?}");
         forget(&alice, &bob, link);
     }
@@ -67,12 +69,13 @@ fn other_requests_wait_for_the_handshake() {
 #[test]
 fn a_server_that_has_forgotten_the_session_is_asked_after_the_handshake() {
     let (alice, bob) = (TestNode::start(44), TestNode::start(45));
-    let (link, _) = dial_and_ask(&alice, &bob, IDEMPOTENT);
+    let proxy = wire_to(&bob);
+    let (link, _) = dial_and_ask(&alice, &bob, &proxy, IDEMPOTENT);
     forget(&alice, &bob, link);
     let port = bob.address().port();
     bob.endpoint.close_and_wait();
     let bob = TestNode::start_on(45, port);
-    let (_, asked) = dial_and_ask(&alice, &bob, IDEMPOTENT);
+    let (_, asked) = dial_and_ask(&alice, &bob, &proxy, IDEMPOTENT);
     assert!(matches!(asked, Asked::OverLink), "{asked:?}");
     let rejected = ("count.early_data.rejected".to_owned(), 1);
     assert!(alice.endpoint.figures().contains(&rejected));
@@ -115,7 +118,7 @@ fn early_requests_of_another_kind_and_replayed_ones_are_not_delivered() {
     let key = Arc::new(SigningKey::from_seed(&[48; 32]).unwrap());
     let client = tls::configs(&key).unwrap().client;
     let tap = UdpSocket::bind("127.0.0.1:0").unwrap();
-    tap.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    tap.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
 
     let packets = runtime.block_on(async {
         let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -125,8 +128,12 @@ fn early_requests_of_another_kind_and_replayed_ones_are_not_delivered() {
                 .unwrap()
         };
         let first = connect(bob.address()).await.unwrap();
-        // The session comes after the handshake.
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        // The session comes before an answer to what was asked after the handshake.
+        let (mut send, mut receive) = first.open_bi().await.unwrap();
+        send.write_all(&message(REQUEST)).await.unwrap();
+        send.finish().unwrap();
+        bob.echo_one();
+        receive.read_to_end(100).await.unwrap();
         first.close(0u32.into(), b"");
 
         let Ok((early, _done)) = connect(tap.local_addr().unwrap()).into_0rtt() else {
@@ -143,12 +150,15 @@ fn early_requests_of_another_kind_and_replayed_ones_are_not_delivered() {
         let mut buffer = [0; 2048];
         while let Ok(length) = tap.recv(&mut buffer) {
             packets.push(buffer[..length].to_vec());
+            // The rest of the flight is on its way; what comes later is sent again.
+            tap.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         }
         packets
     });
+    // The early one may share the second packet with the rest of the hello.
     assert!(
-        packets.len() >= 3,
-        "two packets of a hello and an early one, not {}",
+        packets.len() >= 2,
+        "a hello takes two packets, not {}",
         packets.len()
     );
     bob.drain(Duration::from_millis(100));
@@ -178,9 +188,14 @@ enum Asked {
     OverLink,
 }
 
-/// Dials with a first question; bob answers it with its own body. Answers the link and how bob was asked.
-fn dial_and_ask(alice: &TestNode, bob: &TestNode, kind: u8) -> (u32, Asked) {
-    let command = dial(Some(bob.id), bob.address(), kind, Duration::from_secs(10));
+/// Without distance the handshake may be done before anything is served.
+fn wire_to(node: &TestNode) -> Proxy {
+    Proxy::start(node.address(), Conditions::delay(20), 1)
+}
+
+/// Dials over a wire of some length with a first question; bob answers it with its own body. Answers the link and how bob was asked.
+fn dial_and_ask(alice: &TestNode, bob: &TestNode, proxy: &Proxy, kind: u8) -> (u32, Asked) {
+    let command = dial(Some(bob.id), proxy.address(), kind, Duration::from_secs(10));
     alice.endpoint.submit(vec![command]).unwrap();
     let mut is_up = false;
     let (request, asked) = loop {
@@ -188,15 +203,8 @@ fn dial_and_ask(alice: &TestNode, bob: &TestNode, kind: u8) -> (u32, Asked) {
             Event::LinkUp { .. } => Some(None),
             Event::Request { request, body, .. } => Some(Some((*request, Asked::OverLink, body.clone()))),
             Event::EarlyRequest {
-                request,
-                peer,
-                body,
-                remote,
-                ..
-            } => {
-                assert_eq!(*remote, alice.address());
-                Some(Some((*request, Asked::Early { peer: *peer }, body.clone())))
-            }
+                request, peer, body, ..
+            } => Some(Some((*request, Asked::Early { peer: *peer }, body.clone()))),
             _ => None,
         });
         let Some((request, asked, body)) = seen else {
@@ -230,8 +238,11 @@ fn dial_and_ask(alice: &TestNode, bob: &TestNode, kind: u8) -> (u32, Asked) {
     (link.unwrap(), asked)
 }
 
-/// Ends the link on both sides.
+/// Ends the link on both sides, once the session that it gives has come.
 fn forget(alice: &TestNode, bob: &TestNode, link: u32) {
+    alice.start_ask(link, b"", Duration::from_secs(10));
+    bob.echo_one();
+    answer(alice).unwrap();
     alice
         .endpoint
         .submit(vec![Command::CloseLink {
