@@ -1,6 +1,6 @@
 // Builds the native addon of this machine in release mode into build/Release/espalier.node.
 // `--out FILE` and `--target-dir DIR` put it elsewhere, `--offline` keeps cargo from the network.
-import { copyFileSync, mkdirSync, renameSync } from 'node:fs'
+import { chmodSync, copyFileSync, mkdirSync, renameSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -22,6 +22,8 @@ try {
   mkdirSync(dirname(out), { recursive: true })
   // Rename, so that a process that has the old addon mapped keeps its file.
   copyFileSync(library, `${out}.tmp`)
+  // Whatever the umask: the loader takes no addon that others may write.
+  chmodSync(`${out}.tmp`, 0o755)
   renameSync(`${out}.tmp`, out)
 } catch (error) {
   console.error(error.message)

@@ -6,19 +6,15 @@ import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { hostTarget, libraryName } from './targets.mjs'
 
+/** Between the flags of CARGO_ENCODED_RUSTFLAGS. */
+const SEPARATOR = '\u001F'
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 
 /**
  * Builds the addon and returns the path of the library. Without `target` it is for this machine, and nothing but cargo
  * and a C compiler is needed. `cargoArgs` are passed on (`--offline`). Throws when cargo fails.
  */
-export function buildAddon({
-  target,
-  targetDir = targetFolder(),
-  cargoArgs = [],
-  env = {},
-  quiet = false,
-} = {}) {
+export function buildAddon({ target, targetDir = targetFolder(), cargoArgs = [] } = {}) {
   const zig = target?.zig
   if (target && !zig) throw new Error(`${target.name} can only be built on ${target.os}`)
   const args = [
@@ -32,8 +28,8 @@ export function buildAddon({
   ]
   const done = spawnSync('cargo', args, {
     cwd: root,
-    stdio: quiet ? ['ignore', 2, 2] : 'inherit',
-    env: { ...process.env, ...buildEnvironment({ target, targetDir }), ...env },
+    stdio: 'inherit',
+    env: { ...process.env, ...buildEnvironment({ target, targetDir }) },
   })
   if (done.error) throw new Error(`cargo could not be started: ${done.error.message}`)
   if (done.status !== 0) throw new Error(`cargo ${args[0]} ended with ${done.signal ?? done.status}`)
@@ -53,18 +49,18 @@ export function targetFolder() {
 }
 
 function buildEnvironment({ target, targetDir }) {
-  const prefixes = pathPrefixes(targetDir)
   const rustFlags = [
-    process.env.RUSTFLAGS,
-    ...prefixes.map(([from, to]) => `--remap-path-prefix=${from}=${to}`),
+    ...(process.env.CARGO_ENCODED_RUSTFLAGS?.split(SEPARATOR) ?? process.env.RUSTFLAGS?.split(/\s+/) ?? []),
+    ...pathPrefixes(targetDir).map(([from, to]) => `--remap-path-prefix=${from}=${to}`),
     // A musl addon is loaded by a Node that brings its own musl.
-    ...(target?.libc === 'musl' ? ['-C target-feature=-crt-static'] : []),
+    ...(target?.libc === 'musl' ? ['-Ctarget-feature=-crt-static'] : []),
   ]
   return {
     CARGO_TARGET_DIR: targetDir,
     // Without it the first random call of a process waits 40-60 ms for jitter entropy.
     AWS_LC_SYS_NO_JITTER_ENTROPY: '1',
-    RUSTFLAGS: rustFlags.filter(Boolean).join(' '),
+    // RUSTFLAGS would be cut at the spaces of a path.
+    CARGO_ENCODED_RUSTFLAGS: rustFlags.filter(Boolean).join(SEPARATOR),
   }
 }
 

@@ -5,6 +5,7 @@ import { nearestName } from '../base/nearest.ts'
 import { readArguments } from './args.ts'
 import { COMMON_FLAGS, helpOf, type Command } from './command.ts'
 import { benchCommand } from './commands/bench.ts'
+import { buildNativeCommand } from './commands/build-native.ts'
 import { demoCommand } from './commands/demo.ts'
 import { getCommand } from './commands/get.ts'
 import { keyCommand } from './commands/key.ts'
@@ -21,6 +22,7 @@ const COMMANDS: readonly Command[] = [
   keyCommand,
   demoCommand,
   benchCommand,
+  buildNativeCommand,
 ]
 
 /** Exit codes; docs/guide/cli.md lists them for scripts. */

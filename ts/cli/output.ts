@@ -41,7 +41,7 @@ export class Output {
   error(error: EspalierError): void {
     this.#clearProgress()
     this.fact({ event: 'error', code: error.code, message: error.message, details: error.details })
-    process.stderr.write(`espalier: ${error.code}: ${printable(error.message)}\n`)
+    process.stderr.write(`espalier: ${error.code}: ${linesOf(error).map(printable).join('\n')}\n`)
   }
 
   #clearProgress(): void {
@@ -49,6 +49,11 @@ export class Output {
     process.stderr.write('\r\u001B[2K')
     this.#progressShown = false
   }
+}
+
+/** The list of attempts to load the addon is lines of our own; any other message may quote a peer, and stays on one. */
+function linesOf({ code, message }: EspalierError): readonly string[] {
+  return code === 'NATIVE_UNAVAILABLE' ? message.split('\n') : [message]
 }
 
 /** Text without control characters, so that nothing a peer wrote can steer a terminal. */
