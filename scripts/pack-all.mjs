@@ -1,11 +1,12 @@
 // `npm run pack:all`: every tarball of a release into build/packages, checked. Without flags for this machine, with
-// what `npm test` needs anyway; `-- --cross` for every target that zig can link; docs/RELEASING.md has the rest.
-import { mkdirSync, readFileSync, rmSync } from 'node:fs'
+// what `npm test` needs anyway; `-- --cross` for every target that zig can link; `-- --addons DIR` builds addons only,
+// and `-- --prebuilt DIR` packs what was built on several machines. docs/RELEASING.md has the rest.
+import { copyFileSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { createHash } from 'node:crypto'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { ensureInstalled, root } from './install.mjs'
-import { buildPrebuild, takePrebuild } from './pack/addons.mjs'
+import { artifactName, buildPrebuild, takePrebuild } from './pack/addons.mjs'
 import {
   linuxPortability,
   manifestFaults,
@@ -25,13 +26,14 @@ import {
 } from './pack/stage.mjs'
 import { hostTarget, targetNamed, TARGETS } from './targets.mjs'
 import { requireToolchain } from './toolchain.mjs'
-import { zigEnvironment } from './pack/zig.mjs'
+import { ensureRustTarget, zigEnvironment } from './pack/zig.mjs'
 
 const { values: flags } = parseArgs({
   options: {
     cross: { type: 'boolean', default: false },
     target: { type: 'string', multiple: true },
     prebuilt: { type: 'string' },
+    addons: { type: 'string' },
     out: { type: 'string', default: join(root, 'build', 'packages') },
   },
 })
@@ -55,6 +57,8 @@ async function main() {
 
   stageBundle(bundle)
   const addons = targets.map((target) => ({ target, path: addonOf(target, bundle) }))
+  if (flags.addons)
+    return finish([...addons.flatMap(addonFaults), ...copyAddons(addons, resolve(flags.addons))])
   stageCore(core)
   const platforms = stagePlatforms(core, addons)
   writeAddonHashes(core, addons)
@@ -73,9 +77,20 @@ async function main() {
   print(report)
   // What was built to be published has to be publishable; what plain cargo built for this machine may not be.
   const wrong = flags.cross || flags.prebuilt ? [...faults, ...localOnly] : faults
-  for (const fault of wrong) console.error(`wrong: ${fault}`)
   rmSync(stage, { recursive: true, force: true })
-  if (wrong.length > 0) process.exit(1)
+  finish(wrong)
+}
+
+function finish(faults) {
+  for (const fault of faults) console.error(`wrong: ${fault}`)
+  if (faults.length > 0) process.exit(1)
+}
+
+/** Leaves the addons as `--prebuilt` takes them; answers why they can't be published. */
+function copyAddons(addons, folder) {
+  mkdirSync(folder, { recursive: true })
+  for (const { target, path } of addons) copyFileSync(path, join(folder, artifactName(target)))
+  return addons.flatMap(({ target, path }) => linuxPortability(target, path))
 }
 
 function chosenTargets() {
@@ -90,7 +105,9 @@ function chosenTargets() {
 
 function addonOf(target, bundle) {
   if (flags.prebuilt) return takePrebuild(target, bundle, resolve(flags.prebuilt))
-  return buildPrebuild(target, bundle, { cross: flags.cross, env: flags.cross ? zigEnvironment() : {} })
+  if (!flags.cross) return buildPrebuild(target, bundle, { cross: false })
+  ensureRustTarget(target.triple)
+  return buildPrebuild(target, bundle, { cross: true, env: zigEnvironment() })
 }
 
 function addonFaults({ target, path }) {

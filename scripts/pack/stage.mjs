@@ -7,7 +7,7 @@ import { artifactName } from './addons.mjs'
 import { localProgram, runProgram } from './run.mjs'
 
 const BUNDLE = 'espalier-prebuilds'
-const LICENCES = ['LICENSE-MIT', 'LICENSE-APACHE']
+export const LICENCES = ['LICENSE-MIT', 'LICENSE-APACHE']
 
 /** The bundle without its addons yet. */
 export function stageBundle(folder) {
@@ -35,8 +35,8 @@ export function stageCore(folder) {
 }
 
 /**
- * The platform packages below `core`/npm, by @napi-rs/cli: folders, addons, and their exact versions as optional
- * dependencies of the core. `addons` are `{ target, path }`. Returns the folders.
+ * The platform packages below `core`/npm: @napi-rs/cli puts the addons into the folders of the repository, and their exact
+ * versions into the core as optional dependencies. `addons` are `{ target, path }`. Returns the folders.
  */
 export function stagePlatforms(core, addons) {
   const artifacts = join(core, 'artifacts')
@@ -45,22 +45,19 @@ export function stagePlatforms(core, addons) {
   // The CLI fails when an addon of a configured target is missing, so it is told only what was built.
   const config = { binaryName: 'espalier', targets: addons.map(({ target }) => target.triple) }
   writeJson(join(core, 'napi.json'), config)
-  // The folder is made by hand: the CLI takes it for outside the package when it is not there yet.
-  mkdirSync(join(core, 'npm'))
+  // The folder is there before the CLI starts: it takes one that is not yet for a place outside the package.
+  const folders = addons.map(({ target }) => join(core, 'npm', target.name))
+  addons.forEach(({ target }, index) =>
+    cpSync(join(root, 'npm', target.name), folders[index], { recursive: true }),
+  )
+  folders.forEach(copyLicences)
   for (const args of [
-    ['create-npm-dirs'],
     ['artifacts', '--output-dir', 'artifacts'],
     ['pre-publish', '--skip-optional-publish', '--no-gh-release'],
   ]) {
     runProgram(localProgram('napi'), [...args, '--npm-dir', 'npm', '-c', 'napi.json'], { cwd: core })
   }
-  return addons.map(({ target }) => {
-    const folder = join(core, 'npm', target.name)
-    copyLicences(folder)
-    const manifest = readJson(join(folder, 'package.json'))
-    writeJson(join(folder, 'package.json'), { ...manifest, files: [...manifest.files, ...LICENCES] })
-    return folder
-  })
+  return folders
 }
 
 /** Writes the list of digests that the loader checks before it loads a packed addon. */

@@ -16,9 +16,16 @@ export function zigEnvironment() {
   }
   return {
     PATH: `${bin}${delimiter}${process.env.PATH}`,
+    // Programs in between put folders of their own first, and another python3 knows no zig.
+    CARGO_ZIGBUILD_ZIG_PATH: zigProgram(bin),
     // Zig's own cache stays with the build.
     ZIG_GLOBAL_CACHE_DIR: join(root, 'build', 'tools', 'zig-cache'),
   }
+}
+
+function zigProgram(bin) {
+  const program = "import os, ziglang; print(os.path.join(os.path.dirname(ziglang.__file__), 'zig'))"
+  return runProgram(join(bin, 'python'), ['-c', program]).trim()
 }
 
 /** Fetches Rust's standard library of a target when rustup has it not yet. */
