@@ -30,7 +30,7 @@ export function decodeChunk(
   try {
     const reader = new CborReader(bytes, { maxBytes: maxChunkBytes(expected.layout), what: 'segment table' })
     reader.array(3)
-    reader.uint(VERSION)
+    if (reader.uint() !== VERSION) throw new EspalierError('RECORD_INVALID', 'its version is not known')
     const ids = reader.bytes(expected.segments * totalShards(expected.layout) * ID_BYTES)
     reader.extensions()
     reader.end()

@@ -211,6 +211,16 @@ describe('a table chunk', () => {
     }
     expect(() => decodeChunk(new Uint8Array(500_000), { layout: LAYOUT, segments: 2 })).toThrow(INVALID)
   })
+
+  test('of an older or a newer version is refused', () => {
+    const chunk = encodeChunk(new Uint8Array(IDS_BYTES))
+    expect(chunk[1]).toBe(1)
+
+    for (const version of [0, 2]) {
+      chunk[1] = version
+      expect(() => decodeChunk(chunk, { layout: LAYOUT, segments: 1 })).toThrow(INVALID)
+    }
+  })
 })
 
 function manifestOf(change: Partial<Manifest> = {}): Manifest {
