@@ -1,0 +1,14 @@
+import { join } from 'node:path'
+import type { Outcome, Project } from './project.ts'
+import { WORKSHOP } from './tools.ts'
+
+/**
+ * `npx espalier build-native` in a project. What cargo compiled for one project is kept for the next; the crates of
+ * other authors come from cargo's own cache, which the build of this repository has filled.
+ */
+export function buildFromSource(project: Project): Promise<Outcome> {
+  return project.exec(['espalier', 'build-native'], {
+    CARGO_TARGET_DIR: join(WORKSHOP, 'target'),
+    CARGO_NET_OFFLINE: 'true',
+  })
+}
