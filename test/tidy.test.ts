@@ -14,6 +14,7 @@ const LAYERS: Readonly<Record<string, number>> = {
   dht: 2,
   placement: 2,
   objects: 3,
+  metrics: 5,
   node: 5,
   cli: 6,
 }
@@ -23,6 +24,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   net: ['native'],
   sim: ['native', 'net', 'storage'],
   storage: ['native'],
+  node: ['metrics'],
 }
 
 /** Feature folders hold machines, which decide, and these doors, which act. */
@@ -32,6 +34,7 @@ const DOORS: readonly string[] = [
   'ts/dht/dht.ts',
   'ts/dht/drive.ts',
   'ts/dht/handover.ts',
+  'ts/dht/lookup-watch.ts',
   'ts/dht/public-keys.ts',
   'ts/dht/publisher.ts',
   'ts/dht/record-shelf.ts',
@@ -51,6 +54,7 @@ const DOORS: readonly string[] = [
   'ts/objects/put.ts',
   'ts/objects/read-segment.ts',
   'ts/objects/source.ts',
+  'ts/objects/transfers.ts',
 ]
 
 /** Public entry points: re-exports only. `sim` may be imported by one of them. */

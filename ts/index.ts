@@ -1,6 +1,6 @@
 export { createNode, type EspalierNode } from './node/node.ts'
 export { type GetValueOptions, type PutValueOptions } from './node/check-call.ts'
-export { type NodeOptions } from './node/options.ts'
+export { type MetricsOptions, type NodeOptions } from './node/options.ts'
 export { clientOnly, privateNetwork } from './node/presets.ts'
 export { type ConnectionSummary, type NodeStatus, type PeerSummary } from './node/status.ts'
 export { ERROR_CODES, EspalierError, isErrorCode, type ErrorCode, type ErrorDetails } from './base/error.ts'

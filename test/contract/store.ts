@@ -117,6 +117,14 @@ function describeRows(store: () => Store): void {
     expect(await store().count('records')).toBe(1_000)
   })
 
+  test('calls count as pending until they are answered', async () => {
+    const calls = [store().get('meta', encodeUtf8('a')), store().count('meta')]
+
+    expect(store().pendingCalls).toBe(2)
+    await Promise.all(calls)
+    expect(store().pendingCalls).toBe(0)
+  })
+
   test('an empty write is no error', async () => {
     await store().write([])
 

@@ -29,11 +29,14 @@ interface Instrument {
   readonly bounds?: readonly number[]
 }
 
-/** The name of an instrument. */
-export type InstrumentName = keyof typeof INSTRUMENTS
+type InstrumentName = keyof typeof INSTRUMENTS
 type NameOf<Kind> = {
   [Name in InstrumentName]: (typeof INSTRUMENTS)[Name]['kind'] extends Kind ? Name : never
 }[InstrumentName]
+/** The instruments that count. */
+export type CounterName = NameOf<'counter'>
+/** The instruments that observe. */
+export type HistogramName = NameOf<'histogram'>
 /** Exactly the labels that an instrument has. */
 type LabelsOf<Name extends InstrumentName> = Readonly<
   Record<(typeof INSTRUMENTS)[Name]['labels'][number], string>
@@ -86,22 +89,22 @@ export class Meter {
   readonly #histograms = new Map<string, Map<string, Sample<Histogram>>>()
 
   /** The counter of these labels; the same one every time. */
-  counter<Name extends NameOf<'counter'>>(name: Name, labels: LabelsOf<Name>): Counter {
+  counter<Name extends CounterName>(name: Name, labels: LabelsOf<Name>): Counter {
     return find(this.#counters, { name, labels, make: () => new Counter() })
   }
 
   /** The histogram of these labels; the same one every time. */
-  histogram<Name extends NameOf<'histogram'>>(name: Name, labels: LabelsOf<Name>): Histogram {
+  histogram<Name extends HistogramName>(name: Name, labels: LabelsOf<Name>): Histogram {
     return find(this.#histograms, { name, labels, make: () => new Histogram(INSTRUMENTS[name].bounds) })
   }
 
   /** Everything that an instrument has counted so far. */
-  counters(name: NameOf<'counter'>): readonly Sample<Counter>[] {
+  counters(name: CounterName): readonly Sample<Counter>[] {
     return [...(this.#counters.get(name)?.values() ?? [])]
   }
 
   /** Everything that an instrument has seen so far. */
-  histograms(name: NameOf<'histogram'>): readonly Sample<Histogram>[] {
+  histograms(name: HistogramName): readonly Sample<Histogram>[] {
     return [...(this.#histograms.get(name)?.values() ?? [])]
   }
 }

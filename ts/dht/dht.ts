@@ -181,6 +181,11 @@ export class Dht {
     return this.#contacts.table.contacts().map(({ id }) => this.#contacts.peerOf(id))
   }
 
+  /** Nodes in the routing table. */
+  get peerCount(): number {
+    return this.#contacts.table.size
+  }
+
   /** Records kept for others now. */
   get recordCount(): number {
     return this.#shelf.size

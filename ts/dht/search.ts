@@ -6,6 +6,7 @@ import type { Key, NodeId } from '../base/identity.ts'
 import type { RecordKind, SignedRecord } from '../base/record.ts'
 import type { Contacts } from './contacts.ts'
 import { drive } from './drive.ts'
+import { watchLookup } from './lookup-watch.ts'
 import { Lookup, type Peer } from './lookup.ts'
 import type { PublicKeys } from './public-keys.ts'
 import type { RecordShelf } from './record-shelf.ts'
@@ -61,18 +62,25 @@ export class Search {
   /** The k nearest nodes that answered, nearest first, without this one. */
   async closest(target: Key, signal: AbortSignal): Promise<readonly Peer[]> {
     const lookup = this.#lookup(target)
-    const ask = (peer: Peer): Promise<readonly Peer[]> =>
-      this.#contacts.ask(peer, {
-        type: findNode,
-        request: { sender: this.#contacts.sender(), target },
-        signal,
-      })
-    await drive(lookup, { ask, clock: this.#env.clock, signal })
-    return lookup.closest()
+    const watch = watchLookup(this.#env, 'nodes')
+    const ask = (peer: Peer): Promise<readonly Peer[]> => {
+      watch.asked()
+      const request = { sender: this.#contacts.sender(), target }
+      return this.#contacts.ask(peer, { type: findNode, request, signal })
+    }
+    return watch.run(async () => {
+      await drive(lookup, { ask, clock: this.#env.clock, signal })
+      return lookup.closest()
+    })
   }
 
   /** The valid record with the highest sequence that was shown, or nothing. */
-  async record(wanted: Wanted, signal: AbortSignal): Promise<SignedRecord | undefined> {
+  record(wanted: Wanted, signal: AbortSignal): Promise<SignedRecord | undefined> {
+    const watch = watchLookup(this.#env, 'record')
+    return watch.run(() => this.#record(wanted, signal, watch.asked))
+  }
+
+  async #record(wanted: Wanted, signal: AbortSignal, asked: () => void): Promise<SignedRecord | undefined> {
     const { kind, key } = wanted
     let best = await this.#own(wanted)
     let shown = best === undefined ? 0 : 1
@@ -83,6 +91,7 @@ export class Search {
     const signals = { signal: AbortSignal.any([signal, ended.signal]) }
     allowManyListeners(signals.signal)
     const ask = async (peer: Peer): Promise<readonly Peer[]> => {
+      asked()
       const request = { sender: this.#contacts.sender(), kind, key }
       const { record, peers } = await this.#contacts.ask(peer, { type: getRecord, request, ...signals })
       if (record !== undefined) {

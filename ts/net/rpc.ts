@@ -122,6 +122,13 @@ export class Rpc implements RpcPort {
     }))
   }
 
+  /** Live connections by who dialled. */
+  connectionCounts(): { readonly inbound: number; readonly outbound: number } {
+    const all = this.#pool.values()
+    const outbound = all.filter((connection) => connection.outbound).length
+    return { inbound: all.length - outbound, outbound }
+  }
+
   /** What is under way and what waits, at this moment. */
   load(): RpcLoad {
     const { underWay, queued } = this.#gates.load

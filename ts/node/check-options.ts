@@ -17,6 +17,7 @@ import {
 import { formatAddress, parseAddress, type Address } from '../net/address.ts'
 import { parseBootstrap, type BootstrapEntry } from './bootstrap.ts'
 import type { NodeOptions } from './options.ts'
+import type { Registry } from 'prom-client'
 
 const DEFAULT_QUOTA_BYTES = 2 ** 30
 // One of each family.
@@ -45,6 +46,22 @@ const PEER_TABLE = {
   addresses: list(address, { minItems: 1, maxItems: MAX_BOOTSTRAP }),
 }
 
+const METRICS_TABLE = {
+  port: optional(integer({ min: 0, max: 65_535 })),
+  host: shape(isIpText, 'an IP address', { default: '127.0.0.1' }),
+  registry: optional(shape(isRegistry, 'a Registry of prom-client')),
+  prefix: shape(isPrefix, 'a letter or _, then letters, digits and _, at most 64', { default: 'espalier_' }),
+  name: optional(shape(isMetricsName, 'text of 1 to 128 characters')),
+}
+
+/** {@link MetricsOptions} after the check. */
+export type CheckedMetrics = CheckedTable<typeof METRICS_TABLE>
+
+const metrics: OptionRule<CheckedMetrics> = {
+  check: (value, name) => checkOptions(value, METRICS_TABLE, name),
+  absent: () => checkOptions({}, METRICS_TABLE),
+}
+
 const TABLE = {
   dataDir: text(),
   port: integer({ min: 0, max: 65_535, default: 0 }),
@@ -59,6 +76,7 @@ const TABLE = {
   passphrase: optional(shape(isPassphrase, `text of 1 to ${MAX_PASSPHRASE_BYTES} bytes in UTF-8`)),
   quotaBytes: integer({ min: 0, max: Number.MAX_SAFE_INTEGER, default: DEFAULT_QUOTA_BYTES }),
   log: shape(isLog, 'an object with the functions debug, info, warn and error', { default: silentLog }),
+  metrics,
 }
 
 /** {@link NodeOptions} after the check: every default filled in, frozen. */
@@ -85,6 +103,22 @@ function isLog(value: unknown): value is Log {
   return ['debug', 'info', 'warn', 'error'].every(
     (name) => typeof (value as Readonly<Record<string, unknown>>)[name] === 'function',
   )
+}
+
+/** Another copy of prom-client has another class: what it can do decides. */
+function isRegistry(value: unknown): value is Registry {
+  if (typeof value !== 'object' || value === null) return false
+  return ['registerMetric', 'removeSingleMetric', 'metrics'].every(
+    (name) => typeof (value as Readonly<Record<string, unknown>>)[name] === 'function',
+  )
+}
+
+function isPrefix(value: unknown): value is string {
+  return typeof value === 'string' && /^[a-zA-Z_][a-zA-Z0-9_]{0,63}$/.test(value)
+}
+
+function isMetricsName(value: unknown): value is string {
+  return typeof value === 'string' && value.length >= 1 && value.length <= 128
 }
 
 function missing(name: string): never {

@@ -138,6 +138,19 @@ export class EspalierNode implements AsyncDisposable {
     return summarizeStatus(this.#running())
   }
 
+  /**
+   * The metrics of this node in the text format of Prometheus, for a server of your own; with
+   * `metrics.registry` all that is in the registry. Codes: `INVALID_ARGUMENT` when the registry can't take them.
+   */
+  async metrics(): Promise<string> {
+    return this.#running().metrics.text()
+  }
+
+  /** Where `/metrics`, `/health` and `/ready` are served; nothing without `metrics.port`. */
+  get metricsAddress(): Address | undefined {
+    return this.#running().monitorAddress
+  }
+
   /** Live connections with what their handshakes negotiated. */
   connections(): readonly ConnectionSummary[] {
     return summarizeConnections(this.#running().rpc)

@@ -1,3 +1,4 @@
+import type { Registry } from 'prom-client'
 import type { Log } from '../base/log.ts'
 import type { PeerAddress } from '../net/address.ts'
 
@@ -24,4 +25,20 @@ export interface NodeOptions {
   readonly quotaBytes?: number
   /** Takes the log; default: none. `console` fits. */
   readonly log?: Log
+  /** Where the node shows its metrics. Without it only `node.metrics()` does. */
+  readonly metrics?: MetricsOptions
+}
+
+/** How a node shows its metrics, health and readiness; docs/guide/metrics.md lists the metrics. */
+export interface MetricsOptions {
+  /** Serve `/metrics`, `/health` and `/ready` by HTTP on this TCP port; 0 takes any free one. Default: no server. */
+  readonly port?: number
+  /** IP address of that server. Default `127.0.0.1`: only this machine may ask. */
+  readonly host?: string
+  /** A registry of prom-client 15 to register the metrics in. Default: one of the node's own. */
+  readonly registry?: Registry
+  /** Begins the name of every metric. Default `espalier_`. */
+  readonly prefix?: string
+  /** Label `node` of every metric, for several nodes in one registry. Default: no label. */
+  readonly name?: string
 }

@@ -17,6 +17,8 @@ import { ShardFiles } from '../storage/shard-files.ts'
 import type { ShardStore } from '../storage/store.ts'
 import { resolveBootstrap } from './bootstrap.ts'
 import type { CheckedOptions } from './check-options.ts'
+import { MonitorServer } from '../metrics/http.ts'
+import { NodeMetrics } from '../metrics/node-metrics.ts'
 import { Closers } from './closers.ts'
 
 /** The running parts of a node. */
@@ -27,6 +29,9 @@ export interface Services {
   readonly objects: Objects
   /** Nothing for `clientOnly`. */
   readonly shards: ShardStore | undefined
+  readonly metrics: NodeMetrics
+  /** Where `/metrics`, `/health` and `/ready` are served. */
+  readonly monitorAddress: Address | undefined
   /** What this node tells others. */
   readonly addresses: readonly Address[]
   /** Closes everything in the reverse of the order in which it was opened. */
@@ -79,9 +84,21 @@ async function open(options: CheckedOptions, signal: AbortSignal, closers: Close
     locate: (id, call) => dht.locate(id, call),
   })
 
+  const shown = new NodeMetrics({ metrics, transport, rpc, dht, store, shards }, options.metrics)
   closers.add(() => rpc.stop())
   closers.add(() => dht.stop())
   closers.add(() => objects.stop())
+  closers.add(() => shown.close())
+  // Who wants to see them does so from now on; others pay nothing.
+  if (options.metrics.registry !== undefined || options.metrics.port !== undefined) await shown.open()
+  let isJoined = false
+  const unready = (): string | undefined => {
+    if (!isJoined) return 'the node is starting'
+    return dht.peerCount === 0 && options.bootstrap.length > 0 ? 'no other node is known' : undefined
+  }
+  const monitor = await openMonitor({ shown, unready, options })
+  if (monitor !== undefined) closers.add(() => monitor.close())
+  signal.throwIfAborted()
   // Both serve before the port opens, so that nobody who dials early is turned away.
   await dht.load()
   await objects.start()
@@ -90,7 +107,25 @@ async function open(options: CheckedOptions, signal: AbortSignal, closers: Close
   signal.throwIfAborted()
   await dht.start()
   await join({ dht, options }, signal)
-  return { identity, rpc, dht, objects, shards, addresses, close: () => closers.run() }
+  isJoined = true
+  const parts = { identity, rpc, dht, objects, shards, addresses, metrics: shown }
+  return { ...parts, monitorAddress: monitor?.address, close: () => closers.run() }
+}
+
+/** The HTTP server, where one is wanted: open before the node has joined, so that readiness can be waited for. */
+async function openMonitor({
+  shown,
+  unready,
+  options,
+}: {
+  readonly shown: NodeMetrics
+  readonly unready: () => string | undefined
+  readonly options: CheckedOptions
+}): Promise<MonitorServer | undefined> {
+  const { host, port } = options.metrics
+  if (port === undefined) return undefined
+  const read = async () => ({ text: await shown.text(), contentType: await shown.contentType() })
+  return MonitorServer.open({ metrics: read, unready }, { host, port, log: options.log })
 }
 
 async function openStorage(options: CheckedOptions, signal: AbortSignal, closers: Closers) {

@@ -27,6 +27,7 @@ export class ObjectReader {
   readonly #options: CheckedOptions
   readonly #capability: Required<Capability>
   readonly #call: CheckedGet
+  readonly #onRead: (bytes: number) => void
   /** Bounded by MAX_POINTER_HOLDERS and the holders of the manifest. */
   readonly #links = new Map<
     NodeId,
@@ -43,12 +44,15 @@ export class ObjectReader {
       readonly options: CheckedOptions
       readonly capability: Required<Capability>
       readonly call: CheckedGet
+      /** Called with the bytes of each part that is handed out. */
+      readonly onRead: (bytes: number) => void
     },
   ) {
     this.#deps = deps
     this.#options = from.options
     this.#capability = from.capability
     this.#call = from.call
+    this.#onRead = from.onRead
     this.operation = new Operation(deps.env.clock, {
       ...from.call,
       onEnd: (error) => {
@@ -111,6 +115,7 @@ export class ObjectReader {
         const plaintext = await this.operation.race(ahead.shift() ?? Promise.resolve(new Uint8Array(0)))
         const part = cut(plaintext, { at: index * manifest.segmentBytes, range })
         doneBytes += part.byteLength
+        this.#onRead(part.byteLength)
         this.operation.touch()
         this.#call.onProgress?.({ doneBytes, totalBytes: range.length })
         // While the consumer is busy the object stands still for its sake.

@@ -26,6 +26,7 @@ import {
 } from './options.ts'
 import { ObjectWriter } from './put.ts'
 import { fileSource, sourceOf, type ObjectSource, type SegmentSource } from './source.ts'
+import { Transfers } from './transfers.ts'
 
 /**
  * Objects of any size on the network: encrypted, erasure-coded, checked by hash. Memory is bounded by
@@ -35,6 +36,8 @@ export class Objects {
   readonly #deps: ObjectsDeps & { readonly coder: NonNullable<ObjectsDeps['coder']> }
   readonly #options: CheckedOptions
   readonly #holder: ShardHolder | undefined
+  readonly #puts: Transfers
+  readonly #gets: Transfers
   /** Transfers under way. Bounded by the caller's. */
   readonly #running = new Set<Operation>()
   #phase: 'new' | 'running' | 'stopped' = 'new'
@@ -44,6 +47,8 @@ export class Objects {
     this.#deps = { ...deps, coder: deps.coder ?? { encode: encodeSegment, decode: decodeSegment } }
     this.#options = checkService(options)
     const { rpc, env, shards } = deps
+    this.#puts = new Transfers(env, 'put')
+    this.#gets = new Transfers(env, 'get')
     if (shards !== undefined) this.#holder = new ShardHolder({ rpc, env, shards })
   }
 
@@ -132,10 +137,23 @@ export class Objects {
   }
 
   async #put(source: SegmentSource, call: CheckedPut): Promise<PutResult> {
+    const ended = this.#puts.begin()
+    try {
+      const result = await this.#write(source, call)
+      ended(undefined)
+      return result
+    } catch (error) {
+      ended({ error })
+      throw error
+    }
+  }
+
+  async #write(source: SegmentSource, call: CheckedPut): Promise<PutResult> {
     let writer: ObjectWriter
     try {
       this.#checkRunning()
-      writer = new ObjectWriter(this.#deps, { options: this.#options, source, call })
+      const onStored = (bytes: number): void => this.#puts.moved(bytes)
+      writer = new ObjectWriter(this.#deps, { options: this.#options, source, call, onStored })
     } catch (error) {
       await source.close()
       throw error
@@ -151,10 +169,15 @@ export class Objects {
   async #open(ref: string, call: CheckedGet): Promise<OpenObject & { readonly abandon: () => void }> {
     this.#checkRunning()
     const capability = parseReadReference(ref)
-    const reader = new ObjectReader(this.#deps, { options: this.#options, capability, call })
+    const ended = this.#gets.begin()
+    const onRead = (bytes: number): void => this.#gets.moved(bytes)
+    const reader = new ObjectReader(this.#deps, { options: this.#options, capability, call, onRead })
     const { operation } = reader
     this.#running.add(operation)
-    operation.onOver(() => this.#running.delete(operation))
+    operation.onOver((failure) => {
+      this.#running.delete(operation)
+      ended(failure)
+    })
     return { ...(await reader.open()), abandon: () => operation.finish() }
   }
 

@@ -3,6 +3,11 @@ import type { Clock } from '../base/clock.ts'
 import { EspalierError, toEspalierError } from '../base/error.ts'
 import { Watchdog } from './watchdog.ts'
 
+/** Why an operation ended before its end. */
+export interface Failure {
+  readonly error: unknown
+}
+
 /** One put or get from start to end: the one place where abort, idle time-out, stop and failure meet. */
 export class Operation {
   readonly #signal: AbortSignal | undefined
@@ -13,8 +18,8 @@ export class Operation {
   /** Bounded by what the operation awaits at once. */
   readonly #waiting = new Set<(error: Error) => void>()
   readonly #onEnd: (error: EspalierError) => void
-  #onOver: () => void = () => undefined
-  #failure: { readonly error: unknown } | undefined
+  #onOver: (failure: Failure | undefined) => void = () => undefined
+  #failure: Failure | undefined
   #isOver = false
 
   constructor(
@@ -37,9 +42,9 @@ export class Operation {
     else options.signal?.addEventListener('abort', this.#onAbort, { once: true })
   }
 
-  /** Calls `callback` when it has ended, in whatever way; at once if it has already. */
-  onOver(callback: () => void): void {
-    if (this.#isOver || this.#failure !== undefined) callback()
+  /** Calls `callback` when it has ended, in whatever way, with what failed; at once if it has already. */
+  onOver(callback: (failure: Failure | undefined) => void): void {
+    if (this.#isOver || this.#failure !== undefined) callback(this.#failure)
     else this.#onOver = callback
   }
 
@@ -104,7 +109,7 @@ export class Operation {
     this.#watchdog?.stop()
     this.#signal?.removeEventListener('abort', this.#onAbort)
     this.#onEnd(error)
-    this.#onOver()
+    this.#onOver(this.#failure)
   }
 }
 

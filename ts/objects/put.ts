@@ -33,6 +33,7 @@ export class ObjectWriter {
   readonly #options: CheckedOptions
   readonly #source: SegmentSource
   readonly #call: CheckedPut
+  readonly #onStored: (bytes: number) => void
   readonly operation: Operation
 
   readonly #objectId: Uint8Array
@@ -54,12 +55,19 @@ export class ObjectWriter {
   /** Throws `PLACEMENT_IMPOSSIBLE` when no node is known. */
   constructor(
     deps: ObjectsDeps & { readonly coder: Coder },
-    from: { readonly options: CheckedOptions; readonly source: SegmentSource; readonly call: CheckedPut },
+    from: {
+      readonly options: CheckedOptions
+      readonly source: SegmentSource
+      readonly call: CheckedPut
+      /** Called with the bytes of each segment that is stored. */
+      readonly onStored: (bytes: number) => void
+    },
   ) {
     this.#deps = deps
     this.#options = from.options
     this.#source = from.source
     this.#call = from.call
+    this.#onStored = from.onStored
     this.#objectId = deps.env.rng.bytes(32)
     this.#readKey = deps.env.rng.bytes(32)
     this.#expiresUnixMs = deps.env.clock.unixMs() + from.options.leaseMs
@@ -121,6 +129,7 @@ export class ObjectWriter {
     const storing = this.#storeSegment(index, encoded).then(async () => {
       if (chunk !== undefined) await this.#storeChunk(chunk)
       this.#doneBytes += bytes
+      this.#onStored(bytes)
       this.operation.touch()
       const { totalBytes } = this.#source
       this.#call.onProgress?.({

@@ -58,6 +58,11 @@ export class DatabaseThread {
     })
   }
 
+  /** Calls that are not answered yet. */
+  get pendingCalls(): number {
+    return this.#pending.size
+  }
+
   call(call: Call): Promise<Result> {
     if (this.#death !== undefined) return Promise.reject(this.#death)
     if (this.#pending.size >= MAX_PENDING) {

@@ -85,6 +85,10 @@ class WorkerStore implements Store {
     return (await this.#call({ kind: 'count', table, nowUnixMs })) as number
   }
 
+  get pendingCalls(): number {
+    return this.#thread.pendingCalls
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#thread.stop()
     return this.#closing

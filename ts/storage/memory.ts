@@ -15,6 +15,7 @@ class MemoryStore implements Store {
   readonly #clock: Clock
   readonly #tables = new Map(TABLE_NAMES.map((name) => [name, new MemoryTable()]))
   #isClosed = false
+  #pendingCalls = 0
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -56,6 +57,10 @@ class MemoryStore implements Store {
     return this.#run(() => this.#table(table).count(this.#clock.unixMs()))
   }
 
+  get pendingCalls(): number {
+    return this.#pendingCalls
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true
     this.#tables.clear()
@@ -65,8 +70,13 @@ class MemoryStore implements Store {
   /** Answers in a later turn, as the durable store does, so that callers can't come to depend on less. */
   async #run<T>(action: () => T): Promise<T> {
     if (this.#isClosed) throw closedError()
-    const result = action()
-    return Promise.resolve(result)
+    this.#pendingCalls += 1
+    try {
+      const result = action()
+      return await Promise.resolve(result)
+    } finally {
+      this.#pendingCalls -= 1
+    }
   }
 
   #table(name: TableName): MemoryTable {

@@ -47,6 +47,8 @@ export interface Store {
   /** Deletes up to `limit` expired rows and returns them. */
   takeExpired(table: TableName, options: { readonly limit: number }): Promise<readonly Row[]>
   count(table: TableName): Promise<number>
+  /** Calls that are not answered yet. */
+  readonly pendingCalls: number
   close(): Promise<void>
 }
 

@@ -1,0 +1,252 @@
+import type { Histogram } from '../base/metrics.ts'
+import { all, byLabel, counted, labelsOf, native, observed, roundTrips, single, type Read } from './read.ts'
+
+interface Described {
+  /** Without the prefix. */
+  readonly name: string
+  readonly labels: readonly string[]
+  readonly help: string
+}
+
+/** A metric of a node. All are read when somebody asks; a node that nobody asks spends nothing on them. */
+export type NodeMetric = Described &
+  (
+    | { readonly kind: 'counter' | 'gauge'; readonly read: Read<number> }
+    | { readonly kind: 'histogram'; readonly read: Read<Histogram> }
+  )
+
+/** The traffic of a node. */
+const TRANSPORT: readonly NodeMetric[] = [
+  {
+    kind: 'counter',
+    name: 'handshakes_total',
+    labels: ['direction', 'outcome'],
+    help: 'Handshakes that ended, by who began and how: full, resumed, failed, timed_out',
+    read: native('count.handshakes'),
+  },
+  {
+    kind: 'counter',
+    name: 'early_data_total',
+    labels: ['outcome'],
+    help: 'Dials that sent a request before the handshake was over, by what the peer did: accepted, rejected',
+    read: native('count.early_data'),
+  },
+  {
+    kind: 'counter',
+    name: 'early_requests_total',
+    labels: [],
+    help: 'Requests of peers that were served before their handshake was over',
+    read: native('count.early_requests'),
+  },
+  {
+    kind: 'counter',
+    name: 'dials_total',
+    labels: labelsOf('dials'),
+    help: 'Dials by outcome: ok or the error code',
+    read: counted('dials'),
+  },
+  {
+    kind: 'histogram',
+    name: 'connect_duration_seconds',
+    labels: labelsOf('connectSeconds'),
+    help: 'Time of a dial that succeeded, up to the proof of the id of the peer',
+    read: observed('connectSeconds'),
+  },
+  {
+    kind: 'gauge',
+    name: 'connections',
+    labels: ['direction'],
+    help: 'Live connections by who dialled',
+    read: byLabel(({ source }) => source.rpc.connectionCounts()),
+  },
+  {
+    kind: 'histogram',
+    name: 'round_trip_seconds',
+    labels: [],
+    help: 'Round-trip times of live connections, each looked at once in every scrape',
+    read: roundTrips,
+  },
+  {
+    kind: 'counter',
+    name: 'packets_lost_total',
+    labels: [],
+    help: 'Sent packets that were declared lost',
+    read: native('count.packets_lost'),
+  },
+  {
+    kind: 'counter',
+    name: 'udp_bytes_total',
+    labels: ['direction'],
+    help: 'Payload of UDP packets, handshakes and the packets of strangers included',
+    read: native('count.packet_bytes'),
+  },
+  {
+    kind: 'counter',
+    name: 'foreign_packets_total',
+    labels: [],
+    help: 'Received packets that are not QUIC',
+    read: native('count.foreign_packets'),
+  },
+  {
+    kind: 'counter',
+    name: 'payload_bytes_total',
+    labels: ['direction', 'class'],
+    help: 'Bytes of requests, answers, streams and datagrams, by traffic class',
+    read: native('count.bytes'),
+  },
+  {
+    kind: 'counter',
+    name: 'datagrams_total',
+    labels: ['direction'],
+    help: 'Datagrams sent and received',
+    read: native('count.datagrams'),
+  },
+  {
+    kind: 'gauge',
+    name: 'open_streams',
+    labels: [],
+    help: 'Streams that are open, whoever opened them',
+    read: native('level.streams'),
+  },
+]
+
+/** What is asked and answered. */
+const REQUESTS: readonly NodeMetric[] = [
+  {
+    kind: 'counter',
+    name: 'requests_total',
+    labels: labelsOf('requests'),
+    help: 'Requests by protocol, by who asked, and by outcome: ok or the error code',
+    read: counted('requests'),
+  },
+  {
+    kind: 'histogram',
+    name: 'request_duration_seconds',
+    labels: labelsOf('requestSeconds'),
+    help: 'Time of a request: outbound of the whole call, inbound of its handler',
+    read: observed('requestSeconds'),
+  },
+  {
+    kind: 'counter',
+    name: 'streams_total',
+    labels: labelsOf('streams'),
+    help: 'Streams by protocol, by who opened, and by outcome: outbound of opening, inbound of serving',
+    read: counted('streams'),
+  },
+  {
+    kind: 'counter',
+    name: 'refusals_total',
+    labels: ['reason'],
+    help: 'What peers asked for and did not get, by reason',
+    read: all(native('count.refused'), counted('refusals')),
+  },
+  {
+    kind: 'gauge',
+    name: 'queue_length',
+    labels: ['queue'],
+    help: 'What waits or is under way in each queue',
+    read: byLabel(({ source, figures }) => {
+      const { underWay, queued, served, dials } = source.rpc.load()
+      return {
+        own_requests: underWay,
+        own_requests_waiting: queued,
+        served_requests: served,
+        dials,
+        native_operations: figures.get('level.operations') ?? 0,
+        native_requests: figures.get('level.requests_served') ?? 0,
+        database: source.store.pendingCalls,
+      }
+    }),
+  },
+  {
+    kind: 'gauge',
+    name: 'served_request_bytes',
+    labels: [],
+    help: 'Bytes of requests of peers that wait for their answer',
+    read: native('level.request_bytes_served'),
+  },
+]
+
+/** What the services do. */
+const SERVICES: readonly NodeMetric[] = [
+  {
+    kind: 'gauge',
+    name: 'routing_table_peers',
+    labels: [],
+    help: 'Nodes in the routing table',
+    read: single(({ source }) => source.dht.peerCount),
+  },
+  {
+    kind: 'gauge',
+    name: 'stored_records',
+    labels: [],
+    help: 'Records that are kept for others',
+    read: single(({ source }) => source.dht.recordCount),
+  },
+  {
+    kind: 'counter',
+    name: 'lookups_total',
+    labels: labelsOf('lookups'),
+    help: 'Look-ups in the DHT by what was sought (nodes, record) and outcome: ok, NOT_FOUND or the error code',
+    read: counted('lookups'),
+  },
+  {
+    kind: 'histogram',
+    name: 'lookup_duration_seconds',
+    labels: labelsOf('lookupSeconds'),
+    help: 'Time of a look-up in the DHT',
+    read: observed('lookupSeconds'),
+  },
+  {
+    kind: 'histogram',
+    name: 'lookup_requests',
+    labels: labelsOf('lookupRequests'),
+    help: 'Nodes that one look-up in the DHT asked',
+    read: observed('lookupRequests'),
+  },
+  {
+    kind: 'counter',
+    name: 'transfers_total',
+    labels: labelsOf('transfers'),
+    help: 'Objects put and got, by outcome: ok or the error code',
+    read: counted('transfers'),
+  },
+  {
+    kind: 'counter',
+    name: 'transfer_bytes_total',
+    labels: labelsOf('transferBytes'),
+    help: 'Bytes of objects that were stored or handed out',
+    read: counted('transferBytes'),
+  },
+  {
+    kind: 'histogram',
+    name: 'transfer_duration_seconds',
+    labels: labelsOf('transferSeconds'),
+    help: 'Time of a put or a get of an object, pauses of the consumer included',
+    read: observed('transferSeconds'),
+  },
+  {
+    kind: 'gauge',
+    name: 'storage_used_bytes',
+    labels: [],
+    help: 'Bytes of shards that are kept for others',
+    read: single(({ source }) => source.shards?.usage().usedBytes),
+  },
+  {
+    kind: 'gauge',
+    name: 'storage_quota_bytes',
+    labels: [],
+    help: 'Most bytes of shards that may be kept for others',
+    read: single(({ source }) => source.shards?.usage().quotaBytes),
+  },
+  {
+    kind: 'gauge',
+    name: 'storage_shards',
+    labels: [],
+    help: 'Shards that are kept for others',
+    read: single(({ source }) => source.shards?.usage().shards),
+  },
+]
+
+/** Every metric of a node. docs/guide/metrics.md explains them and is checked against this list. */
+export const NODE_METRICS: readonly NodeMetric[] = [...TRANSPORT, ...REQUESTS, ...SERVICES]
