@@ -1,15 +1,17 @@
 //! The door: which handshakes may begin, before anything costly is done for them.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
 };
 
+use quinn::Incoming;
+
 use crate::{
-    counters::Refused,
-    handshake::welcome,
-    limits::{MAX_HANDSHAKES, PerPath, RETRY_ABOVE},
-    shared::Shared,
+    address_rate::AddressRate, counters::Refused, handshake::welcome, limits::PerPath, shared::Shared,
 };
 
 /// Lets handshakes in until the endpoint closes.
@@ -19,20 +21,49 @@ pub(crate) async fn accept(
     servers: PerPath<Arc<quinn::ServerConfig>>,
 ) {
     let under_way = Arc::new(AtomicUsize::new(0));
+    let mut rate = AddressRate::new(shared.limits.address_rates);
     while let Some(incoming) = endpoint.accept().await {
         let handshakes = under_way.load(Ordering::Relaxed);
-        if handshakes >= MAX_HANDSHAKES {
-            shared.counters.refuse(Refused::Handshakes);
-            incoming.ignore();
-        } else if handshakes >= RETRY_ABOVE && !incoming.remote_address_validated() {
-            shared.counters.refuse(Refused::Retry);
-            // It fails only for a validated address, which was ruled out.
-            let _ = incoming.retry();
-        } else {
-            let place = UnderWay::new(&under_way);
-            let server = servers.to(incoming.remote_address().ip()).clone();
-            tokio::spawn(welcome(shared.clone(), incoming, server, place));
+        match judge(&shared, &incoming, handshakes, &mut rate) {
+            Verdict::Welcome => {
+                let place = UnderWay::new(&under_way);
+                let server = servers.to(incoming.remote_address().ip()).clone();
+                tokio::spawn(welcome(shared.clone(), incoming, server, place));
+            }
+            Verdict::Ignore => incoming.ignore(),
+            Verdict::Refuse => incoming.refuse(),
+            Verdict::Retry => {
+                shared.counters.refuse(Refused::Retry);
+                // It fails only for an address that was proved, and those are not asked.
+                let _ = incoming.retry();
+            }
         }
+    }
+}
+
+/// What becomes of a handshake that wants to begin.
+enum Verdict {
+    Welcome,
+    /// No packet goes back.
+    Ignore,
+    /// One packet says no.
+    Refuse,
+    /// One packet asks the address to prove itself.
+    Retry,
+}
+
+fn judge(shared: &Shared, incoming: &Incoming, handshakes: usize, rate: &mut AddressRate) -> Verdict {
+    let proved = incoming.remote_address_validated();
+    if handshakes >= shared.limits.handshakes {
+        shared.counters.refuse(Refused::Handshakes);
+        Verdict::Ignore
+    } else if handshakes >= shared.limits.retry_above && !proved {
+        Verdict::Retry
+    } else if rate.allows(incoming.remote_address().ip(), proved, Instant::now()) {
+        Verdict::Welcome
+    } else {
+        shared.counters.refuse(Refused::AddressRate);
+        if proved { Verdict::Refuse } else { Verdict::Retry }
     }
 }
 

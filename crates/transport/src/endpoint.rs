@@ -25,7 +25,7 @@ use crate::{
     dial::{Dial, Dialling},
     error::TransportError,
     events::{Event, EventSink, LinkId, OperationId, RequestId, StreamId},
-    limits::{CLOSE_TIME, LARGEST_PACKET_BYTES, MAX_HANDSHAKES, PerPath, transport_config},
+    limits::{CLOSE_TIME, LARGEST_PACKET_BYTES, Limits, PerPath, transport_config},
     link,
     mux::Mux,
     request::{self, Target},
@@ -136,9 +136,22 @@ impl Endpoint {
     /// [`TransportError::Bind`] for an address that is taken or not this machine's,
     /// [`TransportError::Argument`] for a wrong set of hosts.
     pub fn open(options: EndpointOptions, sink: Arc<dyn EventSink>) -> Result<Self, TransportError> {
+        Self::open_within(Limits::default(), options, sink)
+    }
+
+    /// As [`Self::open`], within other limits.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub fn open_within(
+        limits: Limits,
+        options: EndpointOptions,
+        sink: Arc<dyn EventSink>,
+    ) -> Result<Self, TransportError> {
         let tls = tls::configs(&options.key)?;
         let negotiated = tls.negotiated.clone();
-        let shared = Arc::new(Shared::new(node_id(options.key.public_key()), sink));
+        let shared = Arc::new(Shared::new(node_id(options.key.public_key()), limits, sink));
         let (commands, inbox) = mpsc::unbounded_channel();
         let (tell, bound) = blocking::channel();
         let of_thread = shared.clone();
@@ -352,7 +365,7 @@ impl Driver {
     fn open(options: &EndpointOptions, tls: TlsConfigs, shared: Arc<Shared>) -> Result<Self, TransportError> {
         let mux = Arc::new(Mux::bind(&options.hosts, options.port, shared.counters.clone())?);
         let mut server = tls.server;
-        server.max_incoming(MAX_HANDSHAKES);
+        server.max_incoming(shared.limits.handshakes);
         let config = endpoint_config(&options.key)?;
         let servers = PerPath::new(|path| {
             let mut server = server.clone();

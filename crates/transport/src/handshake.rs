@@ -10,7 +10,6 @@ use tokio::{sync::watch, time::timeout};
 use crate::{
     accept::UnderWay,
     counters::{Direction, Handshake},
-    limits::HANDSHAKE_TIME,
     link::{self, Carrier, Link},
     request,
     shared::Shared,
@@ -28,7 +27,11 @@ pub(crate) async fn welcome(
     place: UnderWay,
 ) {
     let (attached, outcome) = watch::channel(None);
-    let finished = timeout(HANDSHAKE_TIME, finish(&shared, incoming, server, &outcome)).await;
+    let finished = timeout(
+        shared.limits.handshake_time,
+        finish(&shared, incoming, server, &outcome),
+    )
+    .await;
     drop(place);
     let count = |outcome| shared.counters.handshake(Direction::Inbound, outcome);
     let (connection, kind) = match finished {

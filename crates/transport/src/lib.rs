@@ -5,7 +5,9 @@
 //! and gets [`events::Event`]s through an [`events::EventSink`]; nothing here blocks the owner's thread.
 
 mod accept;
+mod address_rate;
 mod base32;
+pub mod budget;
 pub mod counters;
 mod dial;
 pub mod endpoint;
@@ -22,6 +24,7 @@ mod stream;
 pub mod tls;
 mod wire;
 
+pub use address_rate::{AddressRates, Rate};
 pub use quinn::VarInt;
 pub use stats::LinkStats;
 pub use stream::Read;

@@ -6,6 +6,8 @@ use quinn::{
     AckFrequencyConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt, congestion::CubicConfig,
 };
 
+use crate::address_rate::AddressRates;
+
 /// Most bytes in the body of a request.
 pub const MAX_REQUEST_BYTES: usize = 262_144;
 /// Most bytes that an answer may have, whatever its caller allows.
@@ -43,6 +45,37 @@ pub const STREAM_WRITE_AHEAD: usize = 1 << 20;
 pub const CLOSE_TIME: Duration = Duration::from_millis(300);
 /// Two connections that came up within this time of each other were dialled at the same time.
 pub const SIMULTANEOUS_TIME: Duration = Duration::from_secs(5);
+
+/// Limits of one endpoint that a test may set lower, or an operator higher.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Handshakes under way at once.
+    pub handshakes: usize,
+    /// From so many on a client has to prove its address first.
+    pub retry_above: usize,
+    /// For a handshake that a peer begins.
+    pub handshake_time: Duration,
+    /// For the first four bytes of a stream.
+    pub stream_header_time: Duration,
+    /// For the rest of a request.
+    pub request_body_time: Duration,
+    /// Handshakes that one address may begin.
+    pub address_rates: AddressRates,
+}
+
+impl Default for Limits {
+    /// What this module documents.
+    fn default() -> Self {
+        Self {
+            handshakes: MAX_HANDSHAKES,
+            retry_above: RETRY_ABOVE,
+            handshake_time: HANDSHAKE_TIME,
+            stream_header_time: STREAM_HEADER_TIME,
+            request_body_time: REQUEST_BODY_TIME,
+            address_rates: AddressRates::default(),
+        }
+    }
+}
 
 const IDLE_TIME: Duration = Duration::from_secs(30);
 /// Only the dialling side keeps a connection alive: both sides at once would double the cost.

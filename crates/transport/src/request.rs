@@ -14,13 +14,14 @@ use tokio::{
 };
 
 use crate::{
+    budget::{self, Budget, Share},
     counters::{Direction, Refused},
     dial::Dialling,
     endpoint::Question,
     error::TransportError,
     events::{Event, LinkId, RequestId},
     handshake,
-    limits::{MAX_REQUEST_BYTES, MAX_WAITING_REQUEST_BYTES, REQUEST_BODY_TIME, STREAM_HEADER_TIME},
+    limits::{MAX_REQUEST_BYTES, MAX_WAITING_REQUEST_BYTES},
     link::{Active, Link},
     shared::Shared,
     stream,
@@ -226,7 +227,7 @@ struct Opened {
 
 impl Opened {
     async fn read(shared: &Shared, send: SendStream, mut receive: RecvStream) -> Option<Self> {
-        let started = timeout(STREAM_HEADER_TIME, read_header(&mut receive)).await;
+        let started = timeout(shared.limits.stream_header_time, read_header(&mut receive)).await;
         let Ok(Ok((header, rest))) = started else {
             if let Ok(Err(TransportError::Protocol(_))) = started {
                 shared.counters.refuse(Refused::Malformed);
@@ -296,17 +297,20 @@ async fn serve_request(shared: &Arc<Shared>, asker: Asker<'_>, opened: Opened) {
         })
     };
     let body = timeout(
-        REQUEST_BODY_TIME,
+        shared.limits.request_body_time,
         read_to_end(&mut receive, rest, MAX_REQUEST_BYTES),
     )
     .await;
     let answer = match body {
         Ok(Ok(Some(body))) => {
-            let Some(_held) = HeldBytes::take(shared, body.len()) else {
-                shared.counters.refuse(Refused::RequestBytes);
-                let text = "too many requests wait for an answer".to_owned();
-                write_answer(&mut send, &refuse("RATE_LIMITED", text)).await;
-                return;
+            let _held = match HeldBytes::take(shared, body.len()) {
+                Ok(held) => held,
+                Err(why) => {
+                    shared.counters.refuse(why);
+                    let text = "too many requests wait for an answer".to_owned();
+                    write_answer(&mut send, &refuse("RATE_LIMITED", text)).await;
+                    return;
+                }
             };
             shared
                 .counters
@@ -431,23 +435,32 @@ impl Drop for Unfinished {
     }
 }
 
-/// Bytes of a request that waits for its answer, counted against the limit of the endpoint.
+/// Bytes of a request that waits for its answer, counted against the limits of the endpoint and of the process.
 struct HeldBytes<'a> {
     shared: &'a Shared,
-    bytes: usize,
+    share: Share,
 }
 
 impl<'a> HeldBytes<'a> {
-    fn take(shared: &'a Shared, bytes: usize) -> Option<Self> {
+    fn take(shared: &'a Shared, bytes: usize) -> Result<Self, Refused> {
+        let mut share = Share::empty(Budget::of_process(), budget::Kind::Requests);
+        if !share.grow(bytes) {
+            return Err(Refused::Memory);
+        }
         let before = shared.request_bytes.fetch_add(bytes, Ordering::Relaxed);
         // Given back by drop in either case.
-        let held = Self { shared, bytes };
-        (before + bytes <= MAX_WAITING_REQUEST_BYTES).then_some(held)
+        let held = Self { shared, share };
+        if before + bytes > MAX_WAITING_REQUEST_BYTES {
+            return Err(Refused::RequestBytes);
+        }
+        Ok(held)
     }
 }
 
 impl Drop for HeldBytes<'_> {
     fn drop(&mut self) {
-        self.shared.request_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.shared
+            .request_bytes
+            .fetch_sub(self.share.bytes(), Ordering::Relaxed);
     }
 }

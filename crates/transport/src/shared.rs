@@ -17,6 +17,7 @@ use crate::{
     counters::Counters,
     error::TransportError,
     events::{Event, EventSink, OperationId, RequestId, StreamId},
+    limits::Limits,
     link::Links,
     stream::Stream,
     wire::Refusal,
@@ -37,15 +38,17 @@ pub(crate) struct Shared {
     pub(crate) operations: Mutex<HashMap<OperationId, AbortHandle>>,
     /// Bytes in the bodies of all requests that wait for an answer.
     pub(crate) request_bytes: AtomicUsize,
+    pub(crate) limits: Limits,
     pub(crate) counters: Arc<Counters>,
     pub(crate) closing: AtomicBool,
     next_number: AtomicU32,
 }
 
 impl Shared {
-    pub(crate) fn new(local_id: [u8; NODE_ID_BYTES], sink: Arc<dyn EventSink>) -> Self {
+    pub(crate) fn new(local_id: [u8; NODE_ID_BYTES], limits: Limits, sink: Arc<dyn EventSink>) -> Self {
         Self {
             local_id,
+            limits,
             sink,
             links: Mutex::default(),
             streams: Mutex::default(),
