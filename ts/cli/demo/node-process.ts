@@ -46,7 +46,16 @@ export class NodeProcess {
     const child = spawn(
       process.execPath,
       [
-        ...[MAIN, 'node', '--json', '--stop-with-stdin', '--allow-private', '--host', '127.0.0.1'],
+        ...[
+          MAIN,
+          'node',
+          '--json',
+          '--stop-with-stdin',
+          '--no-metrics',
+          '--allow-private',
+          '--host',
+          '127.0.0.1',
+        ],
         ...['--port', String(this.#port), '--data', this.dataDir],
         ...options.bootstrap.flatMap((peer) => ['--bootstrap', peer]),
       ],
