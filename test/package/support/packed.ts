@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { manifestOf, type Manifest } from './tarball.ts'
+import type { Manifest } from './tarball.ts'
 import { ROOT, WORKSHOP } from './tools.ts'
 
 /** Our own tarballs, as `npm run pack:all` makes them for this machine. */
@@ -13,8 +13,7 @@ export interface Packed {
   readonly platform: string
   /** All addons in one package. */
   readonly bundle: string
-  readonly manifest: Manifest
-  /** Packages that the core names and that were not packed here, as the registry would list them. */
+  /** The packages of other platforms, which the core names too and a registry would list. */
   readonly absent: readonly Manifest[]
 }
 
@@ -43,10 +42,10 @@ export async function packed(): Promise<Packed> {
         stdio: ['ignore', 'ignore', 'inherit'],
       })
     }
+    return described()
   } finally {
     rmSync(lock, { recursive: true, force: true })
   }
-  return described()
 }
 
 function described(): Packed {
@@ -54,18 +53,40 @@ function described(): Packed {
     readonly packages: readonly { readonly name: string; readonly tarball: string }[]
   }
   const files = new Map(report.packages.map(({ name, tarball }) => [name, join(PACKAGES, tarball)]))
-  const core = need(files, 'espalier')
-  const manifest = manifestOf(core)
-  const named = Object.entries(manifest.optionalDependencies ?? {})
+  const platforms = platformManifests()
   return {
-    core,
+    core: asReleased(need(files, 'espalier'), platforms),
     platform: need(files, `espalier-${platformName()}`),
     bundle: need(files, 'espalier-prebuilds'),
-    manifest,
-    absent: named
-      .filter(([name]) => !files.has(name))
-      .map(([name, version]) => ({ name, version, ...restrictionsIn(name) })),
+    absent: platforms.filter(({ name }) => !files.has(name)),
   }
+}
+
+/**
+ * A core that is packed for one machine names the addon of that machine only, a release those of all platforms: the
+ * same tarball with that list.
+ */
+function asReleased(core: string, platforms: readonly Manifest[]): string {
+  const folder = join(WORKSHOP, 'released')
+  const file = join(folder, basename(core))
+  if (changedAtMs(file) > changedAtMs(core)) return file
+  rmSync(folder, { recursive: true, force: true })
+  mkdirSync(folder, { recursive: true })
+  execFileSync('tar', ['-xzf', core, '-C', folder])
+  const path = join(folder, 'package', 'package.json')
+  const manifest = JSON.parse(readFileSync(path, 'utf8')) as Manifest
+  const optionalDependencies = Object.fromEntries(platforms.map(({ name, version }) => [name, version]))
+  writeFileSync(path, JSON.stringify({ ...manifest, optionalDependencies }, null, 2))
+  execFileSync('tar', ['-czf', file, '-C', folder, 'package'])
+  return file
+}
+
+/** The platform packages of a release. */
+function platformManifests(): Manifest[] {
+  const folder = join(ROOT, 'npm')
+  return readdirSync(folder)
+    .filter((name) => name !== 'prebuilds')
+    .map((name) => JSON.parse(readFileSync(join(folder, name, 'package.json'), 'utf8')) as Manifest)
 }
 
 /** The name of this machine's platform package without its prefix. */
@@ -75,13 +96,6 @@ export function platformName(): string {
   if (platform !== 'linux') return `${platform}-${arch}`
   const { header } = process.report.getReport() as { header: { glibcVersionRuntime?: string } }
   return `linux-${arch}-${header.glibcVersionRuntime === undefined ? 'musl' : 'gnu'}`
-}
-
-/** `espalier-linux-x64-musl` is for linux, x64 and musl, which package managers read before they fetch. */
-function restrictionsIn(name: string): Pick<Manifest, 'os' | 'cpu' | 'libc'> {
-  const [os = '', cpu = '', abi] = name.replace(/^espalier-/, '').split('-')
-  const libc = { gnu: 'glibc', musl: 'musl' }[abi ?? '']
-  return { os: [os], cpu: [cpu], ...(libc === undefined ? {} : { libc: [libc] }) }
 }
 
 function isFresh(): boolean {

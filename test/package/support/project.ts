@@ -81,6 +81,11 @@ export class Project {
     return this.#spawn(this.#options.runtime.node, [file], env, dirname(file))
   }
 
+  /** Runs a file of the project with the project's Node. */
+  runFile(words: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Outcome> {
+    return this.#spawn(this.#options.runtime.node, words, env)
+  }
+
   /** Where a package's file is. */
   path(...names: readonly string[]): string {
     return join(this.directory, 'node_modules', ...names)

@@ -7,8 +7,6 @@ import { WORKSHOP } from './tools.ts'
  * other authors come from cargo's own cache, which the build of this repository has filled.
  */
 export function buildFromSource(project: Project): Promise<Outcome> {
-  return project.exec(['espalier', 'build-native'], {
-    CARGO_TARGET_DIR: join(WORKSHOP, 'target'),
-    CARGO_NET_OFFLINE: 'true',
-  })
+  const kept = join(WORKSHOP, 'target')
+  return project.exec(['espalier', 'build-native', '--offline', '--target-dir', kept])
 }

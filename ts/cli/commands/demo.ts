@@ -1,7 +1,8 @@
-import { readdir, stat } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { existsSync } from 'node:fs'
+import { stat } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import { EspalierError } from '../../base/error.ts'
+import { addonFiles } from '../../native/addon-file.ts'
 import type { Command } from '../command.ts'
 import { DemoNetwork } from '../demo/demo-network.ts'
 import { runStory } from '../demo/story.ts'
@@ -34,7 +35,7 @@ export const demoCommand: Command = {
   positionals: { min: 0, max: 1 },
   examples: ['espalier demo', 'espalier demo ~/film.mp4', 'npm start --silent -- --json'],
   async run(args, { output, signal }) {
-    const path = resolve(args.positionals[0] ?? (await nativeAddon()))
+    const path = resolve(args.positionals[0] ?? nativeAddon())
     const file = await stat(path).catch((cause: unknown) => {
       throw new EspalierError('INVALID_ARGUMENT', `the file ${path} can't be read`, { cause })
     })
@@ -52,12 +53,10 @@ export const demoCommand: Command = {
   },
 }
 
-/** A real file of several megabytes that every installation has. */
-async function nativeAddon(): Promise<string> {
-  const folder = fileURLToPath(new URL('../../../build/Release/', import.meta.url))
-  const names = await readdir(folder).catch(() => [])
-  const addon = names.find((name) => name.endsWith('.node'))
+/** A real file of several megabytes that every installation has, wherever its addon lies. */
+function nativeAddon(): string {
+  const addon = addonFiles().find(({ path }) => path !== undefined && existsSync(path))?.path
   if (addon === undefined)
     throw new EspalierError('INVALID_ARGUMENT', 'name a file to store: espalier demo FILE')
-  return join(folder, addon)
+  return addon
 }
