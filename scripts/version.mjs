@@ -24,8 +24,12 @@ writeJson(bundle, { ...readJson(bundle), version })
 runProgram(localProgram('napi'), ['create-npm-dirs'])
 for (const { name } of TARGETS) {
   const path = join(root, 'npm', name, 'package.json')
-  const { keywords, ...platform } = readJson(path)
+  const { keywords, name: packageName, version: sameVersion, type, ...platform } = readJson(path)
   writeJson(path, {
+    name: packageName,
+    version: sameVersion,
+    // The CLI leaves the kind of module open, and publint asks for it.
+    type: 'commonjs',
     ...platform,
     description: `The native addon of Espalier for ${name}.`,
     files: [...platform.files.filter((file) => file.endsWith('.node')), ...LICENCES],
