@@ -45,7 +45,7 @@ export function buildAddon({ target, targetDir = targetFolder(), cargoArgs = [] 
 
 /** Where cargo puts what it builds. */
 export function targetFolder() {
-  return process.env.CARGO_TARGET_DIR ?? join(root, 'target')
+  return process.env.CARGO_TARGET_DIR || join(root, 'target')
 }
 
 function buildEnvironment({ target, targetDir }) {
