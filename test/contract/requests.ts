@@ -33,7 +33,7 @@ function sizeCases(makePair: MakePair): void {
 
       expect(Buffer.compare(answer, body)).toBe(0)
       expect(atB.requests.map(({ protocol }) => protocol)).toEqual([0xffff])
-      expect(atB.requests[0]!.connection.peer).toBe(pair.a.localId)
+      expect(atB.requests[0]!.peer).toBe(pair.a.localId)
     }),
   )
 
@@ -43,7 +43,7 @@ function sizeCases(makePair: MakePair): void {
       const { ba, atA } = await connected(pair)
 
       expect(await pair.until(ba.request(1, pattern(10)))).toEqual(pattern(10))
-      expect(atA.requests[0]!.connection.peer).toBe(pair.b.localId)
+      expect(atA.requests[0]!.peer).toBe(pair.b.localId)
     }),
   )
 

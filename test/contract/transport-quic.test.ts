@@ -2,13 +2,44 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { createSocket } from 'node:dgram'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { expect, test } from 'vitest'
 import type { Address } from '../../ts/net/address.ts'
 import { QuicTransport } from '../../ts/net/quic.ts'
+import type { Transport } from '../../ts/net/transport.ts'
 import { Identity } from '../../ts/native/key-file.ts'
-import type { TransportPair } from './harness.ts'
+import { pattern, Recorder, withPair, type TransportPair } from './harness.ts'
 import { transportContract } from './transport.ts'
 
 transportContract('QUIC over loopback', makePair)
+
+test(
+  'a dial to a peer that was met before resumes the session and sends its first request early',
+  withPair(makePair, async (pair) => {
+    const [a, b] = [quic(pair.a), quic(pair.b)]
+    const atB = new Recorder()
+    await a.listen(new Recorder())
+    const peer = { id: b.localId, addresses: await b.listen(atB) }
+    const dial = async (seed: number) => {
+      const request = { protocol: 7, body: pattern(1_000, seed) }
+      const { connection, answer } = a.connectAndAsk(peer, request)
+      expect(await answer).toEqual(request.body)
+      const ready = await connection
+      // The next session has come when a request after the handshake is answered.
+      await ready.request(8, new Uint8Array(1))
+      const atOther = await atB.connection()
+      ready.close(0)
+      await atOther.closed
+    }
+    for (let seed = 0; seed < 5; seed += 1) await dial(seed)
+
+    expect(a.figures().get('count.early_data.accepted')).toBe(4)
+    expect(b.figures().get('count.handshakes.inbound.resumed')).toBe(4)
+    expect(b.figures().get('count.handshakes.inbound.full')).toBe(1)
+    const first = atB.requests.filter(({ protocol }) => protocol === 7)
+    expect(first.map(({ peer: from }) => from)).toEqual(Array(5).fill(a.localId))
+    expect(first[0]!.connection).toBeDefined()
+  }),
+)
 
 async function makePair(): Promise<TransportPair> {
   const directory = await mkdtemp(join(tmpdir(), 'espalier-contract-'))
@@ -33,6 +64,11 @@ async function makePair(): Promise<TransportPair> {
       await rm(directory, { recursive: true })
     },
   }
+}
+
+function quic(transport: Transport): QuicTransport {
+  if (transport instanceof QuicTransport) return transport
+  throw new Error('the pair is made of real transports')
 }
 
 /** An address that was free a moment ago, so that nobody answers there. */

@@ -45,6 +45,7 @@ export const ping: MessageType<Sender, Sender> = {
   name: 'dht.ping',
   protocol: 0x0100,
   trafficClass: 'control',
+  isIdempotent: true,
   maxRequestBytes: SENDER_BYTES + SLACK_BYTES,
   maxResponseBytes: SENDER_BYTES + SLACK_BYTES,
   encodeRequest: encodeSender,
@@ -63,6 +64,7 @@ export const findNode: MessageType<FindNodeRequest, readonly Peer[]> = {
   name: 'dht.findNode',
   protocol: 0x0101,
   trafficClass: 'request',
+  isIdempotent: true,
   maxRequestBytes: SENDER_BYTES + 34 + SLACK_BYTES,
   maxResponseBytes: MAX_PEERS_BYTES + SLACK_BYTES,
   encodeRequest: ({ sender, target }) => {
@@ -108,6 +110,7 @@ export const putRecord: MessageType<PutRecordRequest, PutOutcome> = {
   name: 'dht.putRecord',
   protocol: 0x0102,
   trafficClass: 'request',
+  isIdempotent: false,
   maxRequestBytes: SENDER_BYTES + RECORD_FIELD_BYTES + PUBLIC_KEY_BYTES + SLACK_BYTES,
   maxResponseBytes: RECORD_FIELD_BYTES + SLACK_BYTES,
   encodeRequest: ({ sender, record, publicKey }) => {
@@ -149,6 +152,7 @@ export const getRecord: MessageType<GetRecordRequest, GetRecordResponse> = {
   name: 'dht.getRecord',
   protocol: 0x0103,
   trafficClass: 'request',
+  isIdempotent: true,
   maxRequestBytes: SENDER_BYTES + 34 + SLACK_BYTES,
   maxResponseBytes: RECORD_FIELD_BYTES + MAX_PEERS_BYTES + SLACK_BYTES,
   encodeRequest: ({ sender, kind, key }) => {
@@ -180,6 +184,7 @@ export const getKey: MessageType<NodeId, Uint8Array | undefined> = {
   name: 'dht.getKey',
   protocol: 0x0104,
   trafficClass: 'request',
+  isIdempotent: true,
   maxRequestBytes: SLACK_BYTES,
   maxResponseBytes: PUBLIC_KEY_BYTES + SLACK_BYTES,
   encodeRequest: (id) => {

@@ -154,6 +154,8 @@ export interface TransportAddon {
     expected: Uint8Array | undefined,
     addresses: readonly string[],
     timeoutMs: number,
+    /** A batch of one request that goes as early as it may. */
+    first?: Uint8Array,
   ): void
   /** Records as ts/native/request-batch.ts writes them. */
   transportSubmit(endpoint: number, batch: Uint8Array): void

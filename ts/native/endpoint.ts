@@ -17,6 +17,13 @@ export interface EndpointEvents {
   linkMoved(link: number, to: { readonly remote: string; readonly outbound: boolean }): void
   linkClosed(link: number, reason: EspalierError): void
   request(request: number, link: number, protocol: number, body: Uint8Array): void
+  /** From a peer whose handshake is not done: perhaps an old message that somebody plays again. */
+  earlyRequest(
+    request: number,
+    from: { readonly id: Uint8Array; readonly remote: string },
+    protocol: number,
+    body: Uint8Array,
+  ): void
   requestCancelled(request: number): void
   datagram(link: number, protocol: number, body: Uint8Array): void
   streamOpened(stream: number, link: number, protocol: number): void
@@ -24,6 +31,8 @@ export interface EndpointEvents {
   streamWritable(stream: number): void
 }
 
+/** Encodes what goes along with a dial; native code copies it at once. */
+const firstRequest = new RequestBatch()
 /** Bytes of a batch from which it does not wait for the end of the turn. */
 const FLUSH_BYTES = 1_048_576
 
@@ -81,6 +90,39 @@ export class NativeEndpoint {
     return this.#operate((operation) =>
       addon().transportDial(this.#number, operation, peer.id, peer.addresses, peer.timeoutMs),
     )
+  }
+
+  /** As `dial`, with an idempotent request that goes along: with the first packets when a session can be resumed. */
+  dialAndAsk(
+    peer: {
+      readonly id: Uint8Array
+      readonly addresses: readonly string[]
+      readonly timeoutMs: number
+    },
+    request: Omit<BatchedRequest, 'link' | 'isIdempotent'>,
+    signal?: AbortSignal,
+  ): { readonly dialled: Operation<number>; readonly answer: Promise<Uint8Array> } {
+    if (this.#isClosed) {
+      const result = Promise.reject(closed())
+      return { dialled: { result, cancel: () => undefined }, answer: result }
+    }
+    const question = this.#nextOperation()
+    const pending = new Pending()
+    this.#operations.set(question, pending)
+    firstRequest.request(question, { ...request, link: 0, isIdempotent: true })
+    const record = firstRequest.take()
+    const dialled = this.#operate<number>((dial) => {
+      try {
+        addon().transportDial(this.#number, dial, peer.id, peer.addresses, peer.timeoutMs, record)
+      } catch (thrown) {
+        // No event will end the question.
+        this.#operations.delete(question)
+        pending.reject(fromNative(thrown))
+        throw thrown
+      }
+    })
+    const result = pending.promise as Promise<Uint8Array>
+    return { dialled, answer: abortable({ result, cancel: () => this.#cancel(question) }, signal) }
   }
 
   /** The body is copied before this returns. `signal` ends it early with `ABORTED`. */
@@ -195,6 +237,9 @@ export class NativeEndpoint {
       case EVENT.datagram:
         this.#events.datagram(second, third, event.payload())
         break
+      case EVENT.earlyRequest:
+        this.#receiveEarly(event)
+        break
       case EVENT.requestCancelled:
         this.#events.requestCancelled(first)
         break
@@ -220,6 +265,14 @@ export class NativeEndpoint {
     } else {
       throw new EspalierError('INVALID_STATE', `the native addon told an unknown event ${kind}`)
     }
+  }
+
+  #receiveEarly(event: EventRecord): void {
+    const { first: request, second: remoteBytes, third: protocol } = event
+    const bytes = event.payload()
+    const bodyAt = ID_BYTES + remoteBytes
+    const from = { id: bytes.slice(0, ID_BYTES), remote: textOf(bytes.subarray(ID_BYTES, bodyAt)) }
+    this.#events.earlyRequest(request, from, protocol, bytes.slice(bodyAt))
   }
 
   #operate<T>(start: (operation: number) => void): Operation<T> {

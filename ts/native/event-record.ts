@@ -13,6 +13,7 @@ export const EVENT = {
   streamWritable: 11,
   closed: 12,
   linkMoved: 13,
+  earlyRequest: 14,
 } as const
 const RECORD_BYTES = 24
 export const ID_BYTES = 32

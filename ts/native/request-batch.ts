@@ -4,6 +4,8 @@ const HEADER_BYTES = 4
 const KIND_REQUEST = 1
 const KIND_ANSWER = 2
 const KIND_CANCEL = 3
+/** In the header of a request that may be answered more than once; docs/PROTOCOL.md. */
+const HEADER_IDEMPOTENT = 3
 const FIRST_BYTES = 65_536
 
 /** A request as it is handed over. */
@@ -14,6 +16,8 @@ export interface BatchedRequest {
   readonly trafficClass: number
   readonly protocol: number
   readonly body: Uint8Array
+  /** Whether it may be answered more than once, and so before the handshake is done. */
+  readonly isIdempotent?: boolean
 }
 
 /** Collects what is asked for in one turn of the event loop, so that it crosses into native code at once. */
@@ -33,7 +37,7 @@ export class RequestBatch {
     this.#view.setUint32(at + 8, request.link, true)
     this.#view.setUint32(at + 12, request.timeoutMs, true)
     this.#view.setUint32(at + 16, request.maxResponseBytes, true)
-    this.#bytes[at + RECORD_BYTES] = KIND_REQUEST
+    this.#bytes[at + RECORD_BYTES] = request.isIdempotent === true ? HEADER_IDEMPOTENT : KIND_REQUEST
     this.#bytes[at + RECORD_BYTES + 1] = request.trafficClass
     this.#view.setUint16(at + RECORD_BYTES + 2, request.protocol, true)
     this.#bytes.set(body, at + RECORD_BYTES + HEADER_BYTES)

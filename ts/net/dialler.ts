@@ -3,7 +3,7 @@ import { EspalierError, type ErrorCode } from '../base/error.ts'
 import type { NodeId } from '../base/identity.ts'
 import type { Call } from './call.ts'
 import type { Peers } from './peers.ts'
-import type { Connection, Transport } from './transport.ts'
+import type { CallOptions, Connection, Dialled, FirstRequest, KnownPeer, Transport } from './transport.ts'
 
 /** Failures of the peer, not of the caller: it rests for a while. */
 const PEER_FAULTS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
@@ -22,13 +22,13 @@ interface Dial {
 
 /** Dials known peers: one dial for all callers who want the same peer, with back-off after failures. */
 export class Dialler {
-  readonly #transport: Pick<Transport, 'connect'>
+  readonly #transport: Pick<Transport, 'connect' | 'connectAndAsk'>
   readonly #clock: Clock
   readonly #peers: Peers
   /** Bounded by the callers that wait, which `Gates` bounds. */
   readonly #dials = new Map<NodeId, Dial>()
 
-  constructor(transport: Pick<Transport, 'connect'>, peers: Peers, clock: Clock) {
+  constructor(transport: Pick<Transport, 'connect' | 'connectAndAsk'>, peers: Peers, clock: Clock) {
     this.#transport = transport
     this.#peers = peers
     this.#clock = clock
@@ -41,27 +41,49 @@ export class Dialler {
 
   /** Codes: those of `Transport.connect`. `details.retryAfterMs` tells how long a failed peer rests. */
   async dial(id: NodeId, call: Call): Promise<Connection> {
-    const dial = this.#dials.get(id) ?? this.#start(id)
+    const dial =
+      this.#dials.get(id) ??
+      this.#start(id, (peer, options) => ({ connection: this.#transport.connect(peer, options) }))
+    return this.#wait(id, dial, call.race(dial.connection))
+  }
+
+  /**
+   * Dials and asks in one go; nothing when the peer is being dialled already. The dial goes on when the answer
+   * comes first. Codes: those of `dial` and of the peer's handler.
+   */
+  ask(id: NodeId, call: Call, request: FirstRequest): Promise<Uint8Array> | undefined {
+    if (this.#dials.has(id)) return undefined
+    const dial = this.#start(id, (peer, options) => this.#transport.connectAndAsk(peer, request, options))
+    return this.#wait(id, dial, call.race(dial.answer))
+  }
+
+  async #wait<T>(id: NodeId, dial: Dial, outcome: Promise<T>): Promise<T> {
     dial.waiting += 1
     try {
-      return await call.race(dial.connection)
+      return await outcome
     } catch (error) {
-      // The peer was given all of the time that its only caller had.
       const isLast = dial.waiting === 1 && this.#dials.get(id) === dial
-      if (isLast && error instanceof EspalierError && error.code === 'TIMEOUT') {
-        this.#peers.failed(id, this.#clock.nowMs())
-      }
+      if (isLast && error instanceof EspalierError) this.#leave(id, dial, error.code)
       throw error
     } finally {
       dial.waiting -= 1
-      if (dial.waiting === 0 && this.#dials.get(id) === dial) {
-        this.#dials.delete(id)
-        dial.controller.abort()
-      }
     }
   }
 
-  #start(id: NodeId): Dial {
+  /** The last caller leaves a dial that has not ended. */
+  #leave(id: NodeId, dial: Dial, code: ErrorCode): void {
+    // What a handler answered says nothing against the connection that is about to come.
+    if (code !== 'TIMEOUT' && code !== 'ABORTED') return
+    // The peer was given all of the time that its only caller had.
+    if (code === 'TIMEOUT') this.#peers.failed(id, this.#clock.nowMs())
+    this.#dials.delete(id)
+    dial.controller.abort()
+  }
+
+  #start<D extends Pick<Dialled, 'connection'>>(
+    id: NodeId,
+    begin: (peer: KnownPeer, options: CallOptions) => D,
+  ): D & Dial {
     const addresses = this.#peers.addressesOf(id)
     if (addresses.length === 0) {
       throw new EspalierError('PEER_UNREACHABLE', `no address of ${id} is known`)
@@ -73,8 +95,9 @@ export class Dialler {
       })
     }
     const controller = new AbortController()
-    const connection = this.#transport.connect({ id, addresses }, { signal: controller.signal })
-    const dial: Dial = { connection, controller, waiting: 0 }
+    const dialled = begin({ id, addresses }, { signal: controller.signal })
+    const { connection } = dialled
+    const dial = { ...dialled, controller, waiting: 0 }
     this.#dials.set(id, dial)
     const finish = () => {
       if (this.#dials.get(id) === dial) this.#dials.delete(id)

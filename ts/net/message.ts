@@ -10,6 +10,11 @@ export interface MessageType<Request, Response> {
   /** Unique over the whole protocol; docs/PROTOCOL.md lists the ranges. */
   readonly protocol: number
   readonly trafficClass: TrafficClass
+  /**
+   * Whether answering it twice does no harm. Only such a request goes along with the first packets of a resumed
+   * connection, where somebody might play it again.
+   */
+  readonly isIdempotent: boolean
   readonly maxRequestBytes: number
   readonly maxResponseBytes: number
   encodeRequest(request: Request): Uint8Array

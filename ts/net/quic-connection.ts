@@ -3,6 +3,7 @@ import type { NodeId } from '../base/identity.ts'
 import { checkBytes, checkInteger } from '../native/check.ts'
 import type { NativeEndpoint } from '../native/endpoint.ts'
 import { abortable, aborted } from '../native/operation.ts'
+import type { BatchedRequest } from '../native/request-batch.ts'
 import { parseAddress, type Address } from './address.ts'
 import { QuicStream } from './quic-stream.ts'
 import type {
@@ -147,34 +148,35 @@ export class QuicConnection implements Connection {
   }
 
   #request(protocol: number, body: Uint8Array, options: RequestOptions): Promise<Uint8Array> {
-    checkInteger('protocol', protocol, 0, MAX_PROTOCOL)
-    checkBytes('body', body)
-    const { maxResponseBytes = DEFAULT_RESPONSE_BYTES, trafficClass = 'request', signal } = options
-    checkInteger('maxResponseBytes', maxResponseBytes, 0, MAX_RESPONSE_BYTES)
-    if (body.byteLength > MAX_REQUEST_BYTES) {
-      throw new EspalierError(
-        'LIMIT_EXCEEDED',
-        `${body.byteLength} bytes were given, a request may have ${MAX_REQUEST_BYTES}`,
-      )
-    }
+    const request = checkedRequest(protocol, body, options)
     this.#check(options)
-    return this.#endpoint.request(
-      {
-        link: this.#link,
-        protocol,
-        body,
-        maxResponseBytes,
-        trafficClass: CLASS_NUMBERS[trafficClass],
-        timeoutMs: timeoutOf(options),
-      },
-      signal,
-    )
+    return this.#endpoint.request({ ...request, link: this.#link }, options.signal)
   }
 
   #check(options: CallOptions): void {
     if (this.#ending !== undefined) throw this.#ending
     throwIfAborted(options.signal)
   }
+}
+
+/** A request whose arguments are in order. Throws `INVALID_ARGUMENT` and `LIMIT_EXCEEDED`. */
+export function checkedRequest(
+  protocol: number,
+  body: Uint8Array,
+  options: RequestOptions,
+): Omit<BatchedRequest, 'link'> {
+  checkInteger('protocol', protocol, 0, MAX_PROTOCOL)
+  checkBytes('body', body)
+  const { maxResponseBytes = DEFAULT_RESPONSE_BYTES, trafficClass = 'request' } = options
+  checkInteger('maxResponseBytes', maxResponseBytes, 0, MAX_RESPONSE_BYTES)
+  if (body.byteLength > MAX_REQUEST_BYTES) {
+    throw new EspalierError(
+      'LIMIT_EXCEEDED',
+      `${body.byteLength} bytes were given, a request may have ${MAX_REQUEST_BYTES}`,
+    )
+  }
+  const timeoutMs = timeoutOf(options)
+  return { protocol, body, maxResponseBytes, trafficClass: CLASS_NUMBERS[trafficClass], timeoutMs }
 }
 
 /** Throws `ABORTED` when the caller has given up already. */
@@ -189,6 +191,6 @@ export function timeoutOf(options: CallOptions): number {
 }
 
 /** A link-local address carries the zone of this machine, which says nothing to others. */
-function parseRemote(text: string): Address {
+export function parseRemote(text: string): Address {
   return parseAddress(text.replace(/%[^\]]*/, ''))
 }

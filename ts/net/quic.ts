@@ -1,13 +1,30 @@
-import { EspalierError } from '../base/error.ts'
+import { EspalierError, toEspalierError } from '../base/error.ts'
 import { encodeUtf8 } from '../base/bytes.ts'
 import { keyOfNode, nodeIdFromBytes, type NodeId } from '../base/identity.ts'
 import { NativeEndpoint, type EndpointEvents } from '../native/endpoint.ts'
 import type { Identity } from '../native/key-file.ts'
+import type { Operation } from '../native/operation.ts'
 import { formatAddress, parseAddress, type Address, type PeerAddress } from './address.ts'
-import { MAX_RESPONSE_BYTES, QuicConnection, throwIfAborted, timeoutOf } from './quic-connection.ts'
+import {
+  checkedRequest,
+  MAX_RESPONSE_BYTES,
+  parseRemote,
+  QuicConnection,
+  throwIfAborted,
+  timeoutOf,
+} from './quic-connection.ts'
 import { QuicDial } from './quic-dial.ts'
 import type { QuicStream } from './quic-stream.ts'
-import type { CallOptions, Connection, Inbound, InboundRequest, Transport } from './transport.ts'
+import type {
+  CallOptions,
+  Connection,
+  Dialled,
+  FirstRequest,
+  Inbound,
+  InboundRequest,
+  KnownPeer,
+  Transport,
+} from './transport.ts'
 
 /** How a node binds. */
 export interface QuicOptions {
@@ -70,23 +87,19 @@ export class QuicTransport implements Transport {
   }
 
   async connect(peer: PeerAddress, options: CallOptions = {}): Promise<Connection> {
-    if (this.#isClosed) throw closed()
-    const endpoint = this.#endpoint
-    if (endpoint === undefined) throw new EspalierError('INVALID_STATE', 'listen comes before connect')
-    if (peer.id === this.localId) {
-      throw new EspalierError('INVALID_ARGUMENT', 'a node does not connect to itself')
-    }
-    throwIfAborted(options.signal)
-    timeoutOf(options)
+    const endpoint = this.#ready(peer, options)
     const existing = peer.id === undefined ? undefined : this.#byPeer.get(peer.id)
     if (existing?.isEnding === false) return existing
-    if (peer.addresses.length === 0) {
-      throw new EspalierError('PEER_UNREACHABLE', 'no address of the peer is known')
-    }
-    const link = await this.#linkTo(endpoint, peer, options)
-    const connection = this.#connections.get(link)
-    if (connection === undefined) throw new EspalierError('CONNECTION_LOST', 'the connection ended at once')
-    return connection
+    checkAddresses(peer)
+    return this.#connectionOf(this.#dial(endpoint, peer).wait(options))
+  }
+
+  connectAndAsk(peer: KnownPeer, request: FirstRequest, options: CallOptions = {}): Dialled {
+    const dialled = this.#tryConnectAndAsk(peer, request, options)
+    // Whoever looks at one of the two only must not be ended by the other.
+    dialled.connection.catch(() => undefined)
+    dialled.answer.catch(() => undefined)
+    return dialled
   }
 
   /** What the endpoint counted (`count.…`) and holds (`level.…`), by name; empty before `listen`. */
@@ -104,11 +117,57 @@ export class QuicTransport implements Transport {
     await this.#endpoint?.close()
   }
 
-  async #linkTo(endpoint: NativeEndpoint, peer: PeerAddress, options: CallOptions): Promise<number> {
+  /** The endpoint for a dial whose arguments are in order. */
+  #ready(peer: PeerAddress, options: CallOptions): NativeEndpoint {
+    if (this.#isClosed) throw closed()
+    if (this.#endpoint === undefined) throw new EspalierError('INVALID_STATE', 'listen comes before connect')
+    if (peer.id === this.localId) {
+      throw new EspalierError('INVALID_ARGUMENT', 'a node does not connect to itself')
+    }
+    throwIfAborted(options.signal)
+    timeoutOf(options)
+    return this.#endpoint
+  }
+
+  #tryConnectAndAsk(peer: KnownPeer, request: FirstRequest, options: CallOptions): Dialled {
     try {
-      return await this.#dial(endpoint, peer).wait(options)
+      return this.#connectAndAsk(peer, request, options)
     } catch (thrown) {
-      // A dial that closing cut short looks like one that nobody answered.
+      const failed = Promise.reject(toEspalierError(thrown, 'INVALID_STATE', 'the dial could not be started'))
+      return { connection: failed, answer: failed }
+    }
+  }
+
+  #connectAndAsk(peer: KnownPeer, request: FirstRequest, options: CallOptions): Dialled {
+    const endpoint = this.#ready(peer, options)
+    const { protocol, body } = request
+    const question = checkedRequest(protocol, body, request)
+    const existing = this.#byPeer.get(peer.id)
+    const isDialling = this.#dials.has(peer.id)
+    if (existing?.isEnding === false || isDialling) {
+      const connection = this.connect(peer, options)
+      const answer = connection.then((connected) => connected.request(protocol, body, request))
+      return { connection, answer }
+    }
+    checkAddresses(peer)
+    const addresses = peer.addresses.map(formatAddress)
+    const target = { id: keyOfNode(peer.id), addresses, timeoutMs: DIAL_LIMIT_MS }
+    const { dialled, answer } = endpoint.dialAndAsk(target, question, request.signal)
+    const dial = this.#remember(peer.id, dialled)
+    return { connection: this.#connectionOf(dial.wait(options)), answer: this.#orClosed(answer) }
+  }
+
+  async #connectionOf(dialled: Promise<number>): Promise<Connection> {
+    const connection = this.#connections.get(await this.#orClosed(dialled))
+    if (connection === undefined) throw new EspalierError('CONNECTION_LOST', 'the connection ended at once')
+    return connection
+  }
+
+  /** What closing cuts short looks like a peer that doesn't answer. */
+  async #orClosed<T>(result: Promise<T>): Promise<T> {
+    try {
+      return await result
+    } catch (thrown) {
       throw this.#isClosed ? closed() : thrown
     }
   }
@@ -119,7 +178,11 @@ export class QuicTransport implements Transport {
     const running = this.#dials.get(key)
     if (running !== undefined) return running
     const id = peer.id === undefined ? undefined : keyOfNode(peer.id)
-    const dial = new QuicDial(endpoint.dial({ id, addresses, timeoutMs: DIAL_LIMIT_MS }), () => {
+    return this.#remember(key, endpoint.dial({ id, addresses, timeoutMs: DIAL_LIMIT_MS }))
+  }
+
+  #remember(key: string, dialled: Operation<number>): QuicDial {
+    const dial = new QuicDial(dialled, () => {
       if (this.#dials.get(key) === dial) this.#dials.delete(key)
     })
     this.#dials.set(key, dial)
@@ -134,8 +197,13 @@ export class QuicTransport implements Transport {
       request: (request, link, protocol, body) => {
         const connection = this.#connections.get(link)
         if (connection === undefined) return
-        const served = new ServedRequest({ protocol, body, connection })
-        this.#served.set(request, served)
+        const { peer, remote } = connection
+        void this.#serve(inbound, request, new ServedRequest({ protocol, body, peer, remote, connection }))
+      },
+      earlyRequest: (request, from, protocol, body) => {
+        const peer = nodeIdFromBytes(from.id)
+        const remote = parseRemote(from.remote)
+        const served = new ServedRequest({ protocol, body, peer, remote, connection: undefined })
         void this.#serve(inbound, request, served)
       },
       requestCancelled: (request) => {
@@ -183,6 +251,7 @@ export class QuicTransport implements Transport {
   }
 
   async #serve(inbound: Inbound, request: number, served: ServedRequest): Promise<void> {
+    this.#served.set(request, served)
     let answer: { readonly payload: Uint8Array; readonly refused: boolean }
     try {
       const payload = await inbound.onRequest(served)
@@ -201,13 +270,17 @@ export class QuicTransport implements Transport {
 class ServedRequest implements InboundRequest {
   readonly protocol: number
   readonly body: Uint8Array
-  readonly connection: Connection
+  readonly peer: NodeId
+  readonly remote: Address
+  readonly connection: Connection | undefined
   #controller: AbortController | undefined
   #isAborted = false
 
   constructor(options: Omit<InboundRequest, 'signal'>) {
     this.protocol = options.protocol
     this.body = options.body
+    this.peer = options.peer
+    this.remote = options.remote
     this.connection = options.connection
   }
 
@@ -227,6 +300,11 @@ class ServedRequest implements InboundRequest {
 function encodeRefusal(thrown: unknown): Uint8Array {
   if (!(thrown instanceof EspalierError)) return encodeUtf8('PEER_REFUSED\0the request failed')
   return encodeUtf8(`${thrown.code}\0${thrown.message.slice(0, MAX_REFUSAL_CHARACTERS)}`)
+}
+
+function checkAddresses(peer: PeerAddress): void {
+  if (peer.addresses.length > 0) return
+  throw new EspalierError('PEER_UNREACHABLE', 'no address of the peer is known')
 }
 
 function closed(): EspalierError {

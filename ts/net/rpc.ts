@@ -94,7 +94,9 @@ export class Rpc implements RpcPort {
     this.#state = 'running'
     return this.#transport.listen({
       onRequest: (request) =>
-        this.#occupy(this.#adopt(request.connection), () => this.#server.serve(request)),
+        request.connection === undefined
+          ? this.#server.serve(request)
+          : this.#occupy(this.#adopt(request.connection), () => this.#server.serve(request)),
       onStream: (protocol, stream, connection) => {
         void this.#server.serveStream(protocol, stream, this.#adopt(connection))
       },
@@ -153,14 +155,7 @@ export class Rpc implements RpcPort {
       const known = this.#idOf(peer, call)
       const id = typeof known === 'string' ? known : await known
       leave = this.#gates.tryEnter(id) ?? (await this.#gates.enter(id, call))
-      const pooled = this.#pool.use(id) ?? (await this.#dial(id, call))
-      const answer = await this.#occupy(pooled, () =>
-        pooled.connection.request(type.protocol, body, {
-          ...call.rest(),
-          trafficClass: type.trafficClass,
-          maxResponseBytes: type.maxResponseBytes,
-        }),
-      )
+      const answer = await this.#ask(id, type, body, call)
       const response = decodeResponse(type, answer)
       tally.succeeded(call.elapsedMs)
       return response
@@ -253,6 +248,24 @@ export class Rpc implements RpcPort {
     if (id === undefined) return this.connect(peer, call.rest())
     this.#peers.learn(id, peer.addresses)
     return id
+  }
+
+  /** Over the pooled connection, else with the dial of a new one where the request may be answered twice. */
+  async #ask(
+    id: NodeId,
+    type: Omit<StreamType, 'name'> & Pick<MessageType<never, never>, 'isIdempotent' | 'maxResponseBytes'>,
+    body: Uint8Array,
+    call: Call,
+  ): Promise<Uint8Array> {
+    const { protocol, trafficClass, isIdempotent, maxResponseBytes } = type
+    const options = () => ({ ...call.rest(), trafficClass, maxResponseBytes })
+    const pooled = this.#pool.use(id)
+    if (pooled === undefined && isIdempotent) {
+      const answer = this.#dialler.ask(id, call, { protocol, body, ...options() })
+      if (answer !== undefined) return answer
+    }
+    const ready = pooled ?? (await this.#dial(id, call))
+    return this.#occupy(ready, () => ready.connection.request(protocol, body, options()))
   }
 
   async #dial(id: NodeId, call: Call): Promise<Pooled> {

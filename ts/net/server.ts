@@ -23,6 +23,7 @@ const INTERNAL: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 ])
 
 interface RequestHandler {
+  readonly isIdempotent: boolean
   readonly serve: (body: Uint8Array, caller: Caller) => Promise<Uint8Array>
   readonly tally: Tally
 }
@@ -63,7 +64,11 @@ export class Server {
       if (response.byteLength <= type.maxResponseBytes) return response
       throw new Error(`${type.name}: an answer of ${response.byteLength} bytes`)
     }
-    this.#handlers.set(type.protocol, { serve, tally: this.#tallies.of(type) })
+    this.#handlers.set(type.protocol, {
+      isIdempotent: type.isIdempotent,
+      serve,
+      tally: this.#tallies.of(type),
+    })
   }
 
   handleStream(type: StreamType, handler: StreamHandler): void {
@@ -72,14 +77,16 @@ export class Server {
   }
 
   /** Answers one request; what it throws travels to the peer as its code and text. */
-  async serve({ protocol, body, connection, signal }: InboundRequest): Promise<Uint8Array> {
-    const { peer, remote } = connection
+  async serve({ protocol, body, peer, remote, connection, signal }: InboundRequest): Promise<Uint8Array> {
     const handler = this.#handlers.get(protocol)
     const tally = handler?.tally ?? this.#tallies.of(UNKNOWN)
     const startedAtMs = this.#env.clock.nowMs()
     this.#begin(peer, startedAtMs, tally)
     try {
       if (handler === undefined) throw new EspalierError('UNSUPPORTED', `protocol ${protocol} is not served`)
+      if (connection === undefined && !handler.isIdempotent) {
+        throw new EspalierError('PROTOCOL_VIOLATION', 'this request has to wait for the handshake')
+      }
       const answer = await handler.serve(body, { id: peer, remote, signal })
       tally.succeeded(this.#env.clock.nowMs() - startedAtMs)
       return answer

@@ -43,8 +43,32 @@ export interface Transport {
    * 10,000 ms), `ABORTED`, `CLOSED`, `INVALID_ARGUMENT` (the own id), `INVALID_STATE` (before `listen`).
    */
   connect(peer: PeerAddress, options?: CallOptions): Promise<Connection>
+  /**
+   * As `connect` to a peer of known id, with a first request that the peer may answer more than once. It goes with
+   * the first packets when an earlier session can be resumed (TLS 1.3 early data, RFC 9001 §4.6), else as soon as
+   * the handshake is done; over an existing connection at once. The two outcomes are independent of each other,
+   * but a dial that fails fails both.
+   */
+  connectAndAsk(peer: KnownPeer, request: FirstRequest, options?: CallOptions): Dialled
   /** Closes every connection, frees the port and ends the threads. Idempotent. */
   close(): Promise<void>
+}
+
+/** A peer whose id is known. */
+export interface KnownPeer extends PeerAddress {
+  readonly id: NodeId
+}
+
+/** A request that may be answered more than once, as sent together with a dial. */
+export interface FirstRequest extends RequestOptions {
+  readonly protocol: number
+  readonly body: Uint8Array
+}
+
+/** The outcomes of a dial and of the request that went with it. */
+export interface Dialled {
+  readonly connection: Promise<Connection>
+  readonly answer: Promise<Uint8Array>
 }
 
 /** What the owner of a transport does with what arrives. None of these may throw. */
@@ -66,7 +90,14 @@ export interface InboundRequest {
   readonly protocol: number
   /** Owned by the receiver. */
   readonly body: Uint8Array
-  readonly connection: Connection
+  readonly peer: NodeId
+  /** Where the peer's packets come from. */
+  readonly remote: Address
+  /**
+   * `undefined` when the request came before the handshake was done. Somebody may be sending an old message of the
+   * peer again: only what may be answered more than once may be answered.
+   */
+  readonly connection: Connection | undefined
   readonly signal: AbortSignal
 }
 

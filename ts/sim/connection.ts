@@ -230,7 +230,14 @@ export class SimConnection implements Connection, LinkEnd {
   async #serve(id: number, protocol: number, body: Uint8Array): Promise<void> {
     const controller = new AbortController()
     this.#served.set(id, controller)
-    const answer = await this.#answer({ protocol, body, connection: this, signal: controller.signal })
+    const answer = await this.#answer({
+      protocol,
+      body,
+      peer: this.peer,
+      remote: this.remote,
+      connection: this,
+      signal: controller.signal,
+    })
     if (!this.#served.delete(id)) return
     const bytes = answer.kind === 'answer' ? answer.body.byteLength : answer.message.length
     this.#send(`${answer.kind} ${id} ${bytes}`, bytes, (other) => other.#receiveAnswer(id, answer))

@@ -1,7 +1,15 @@
 import { EspalierError } from '../base/error.ts'
 import { precedes, type NodeId } from '../base/identity.ts'
 import { formatAddress, type Address, type PeerAddress } from '../net/address.ts'
-import type { CallOptions, Connection, Inbound, Transport } from '../net/transport.ts'
+import type {
+  CallOptions,
+  Connection,
+  Dialled,
+  FirstRequest,
+  Inbound,
+  KnownPeer,
+  Transport,
+} from '../net/transport.ts'
 import { SimConnection } from './connection.ts'
 import { SimDial } from './dial.ts'
 import { SimLink } from './link.ts'
@@ -58,6 +66,19 @@ export class SimTransport implements Transport, SimEndpoint {
       throw new EspalierError('PEER_UNREACHABLE', 'no address of the peer is known')
     }
     return this.#dial(peer).wait(options)
+  }
+
+  /** No sessions are resumed here: the request follows the handshake. */
+  connectAndAsk(peer: KnownPeer, request: FirstRequest, options: CallOptions = {}): Dialled {
+    const connection = this.connect(peer, options)
+    // A caller of its own, with its own patience.
+    const answer = this.connect(peer, request).then((ready) =>
+      ready.request(request.protocol, request.body, request),
+    )
+    // Whoever looks at one of the two only must not be ended by the other.
+    connection.catch(() => undefined)
+    answer.catch(() => undefined)
+    return { connection, answer }
   }
 
   // eslint-disable-next-line @typescript-eslint/require-await -- as the real one, which waits for its threads

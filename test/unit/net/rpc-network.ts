@@ -16,6 +16,7 @@ export const ECHO: MessageType<string, string> = {
   name: 'test.echo',
   protocol: 0x7f01,
   trafficClass: 'request',
+  isIdempotent: true,
   maxRequestBytes: 100,
   maxResponseBytes: 100,
   encodeRequest: encodeUtf8,
@@ -89,7 +90,7 @@ export function never(): Promise<never> {
 }
 
 /** `Rpc` signs and hashes nothing. */
-function envOf(world: World): Env {
+export function envOf(world: World): Env {
   const refuse = () => {
     throw new Error('the network layer needs no cryptography of its own')
   }
