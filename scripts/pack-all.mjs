@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util'
 import { ensureInstalled, root } from './install.mjs'
 import { artifactName, buildPrebuild, takePrebuild } from './pack/addons.mjs'
 import {
-  linuxPortability,
+  portabilityFaults,
   manifestFaults,
   MAX_ADDON_BYTES,
   MAX_CORE_BYTES,
@@ -70,7 +70,7 @@ async function main() {
   }))
   const faults = [...addons.flatMap(addonFaults), ...packageFaults(packed)]
   const localOnly = addons.flatMap(({ target, path }) =>
-    linuxPortability(target, path).map((why) => `${target.name}: ${why}`),
+    portabilityFaults(target, path).map((why) => `${target.name}: ${why}`),
   )
   const report = reportOf(packed, packages, localOnly)
   writeJson(join(packages, 'packages.json'), report)
@@ -90,7 +90,7 @@ function finish(faults) {
 function copyAddons(addons, folder) {
   mkdirSync(folder, { recursive: true })
   for (const { target, path } of addons) copyFileSync(path, join(folder, artifactName(target)))
-  return addons.flatMap(({ target, path }) => linuxPortability(target, path))
+  return addons.flatMap(({ target, path }) => portabilityFaults(target, path))
 }
 
 function chosenTargets() {

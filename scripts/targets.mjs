@@ -24,6 +24,9 @@ export const TARGETS = [
 /** The oldest glibc that a published addon runs on (Debian 10, RHEL 8, Ubuntu 18.10). */
 export const GLIBC_FLOOR = '2.28'
 
+/** The oldest macOS: what the oldest supported Node itself needs. */
+export const MACOS_FLOOR = '11.0'
+
 /** The file that cargo makes for a target. */
 export function libraryName({ os }) {
   return {

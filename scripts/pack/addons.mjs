@@ -1,6 +1,6 @@
 // The addon of each target, built once and laid out as prebuildify does. The platform packages take the same files,
 // so that one digest stands for both.
-import { copyFileSync, existsSync, mkdirSync } from 'node:fs'
+import { chmodSync, copyFileSync, existsSync, mkdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { root } from '../install.mjs'
 import { localProgram, runProgram } from './run.mjs'
@@ -23,7 +23,7 @@ export function buildPrebuild(target, folder, { cross, env = {} }) {
       ...(cross ? { ESPALIER_PACK_CROSS: '1', CARGO_PROFILE_RELEASE_STRIP: 'symbols' } : {}),
     },
   })
-  return prebuildPath(target, folder)
+  return withFixedMode(prebuildPath(target, folder))
 }
 
 /** Takes an addon that was built elsewhere (`espalier.<target>.node` in `from`) into the layout of prebuildify. */
@@ -33,7 +33,7 @@ export function takePrebuild(target, folder, from) {
   const path = prebuildPath(target, folder)
   mkdirSync(dirname(path), { recursive: true })
   copyFileSync(source, path)
-  return path
+  return withFixedMode(path)
 }
 
 /** Where prebuildify puts an addon; ts/native/load.ts and node-gyp-build look there. */
@@ -44,6 +44,12 @@ export function prebuildPath(target, folder) {
 /** What @napi-rs/cli calls the addon of a target. */
 export function artifactName(target) {
   return `espalier.${target.name}.node`
+}
+
+/** A mode that does not depend on umask or on how a file came here: it is part of the tarball's bytes. */
+function withFixedMode(path) {
+  chmodSync(path, 0o644)
+  return path
 }
 
 /** prebuildify tags every platform but musl as glibc, also macOS and Windows. */

@@ -4,12 +4,17 @@ import { readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { root } from '../install.mjs'
-import { GLIBC_FLOOR } from '../targets.mjs'
+import { GLIBC_FLOOR, MACOS_FLOOR } from '../targets.mjs'
 import { isNewer, newest, readElf } from './elf.mjs'
+import { readMachO } from './macho.mjs'
 
 /** Bounds of what a user downloads and keeps: the addon, and the core package unpacked. */
 export const MAX_ADDON_BYTES = 9 * 1024 * 1024
 export const MAX_CORE_BYTES = 2 * 1024 * 1024
+
+/** Libraries that every machine with a Node has. */
+const LINUX_LIBRARIES = /^(lib(c|m|pthread|dl|rt|gcc_s)\.so(\.\d+)?|ld-.*|libc\.musl-.*)$/
+const MACOS_LIBRARIES = /^\/(usr\/lib|System\/Library\/Frameworks)\//
 
 /** Scripts that package managers run, skip or fail on when somebody installs a package. */
 const INSTALL_SCRIPTS = [
@@ -45,22 +50,37 @@ export function glibcOf(path) {
   return own
 }
 
-/** Why a Linux addon can't be published, as sentences: the glibc that it needs, and foreign libraries. */
-export function linuxPortability(target, path) {
-  if (target.os !== 'linux') return []
-  const { versions, libraries } = readElf(readFileSync(path))
+/** Why an addon can't be published, as sentences. */
+export function portabilityFaults(target, path) {
+  if (target.os === 'linux') return linuxFaults(target, path)
+  return target.os === 'darwin' ? macFaults(target, readFileSync(path)) : []
+}
+
+function linuxFaults(target, path) {
+  const { versions, libraries, cpu } = readElf(readFileSync(path))
   const glibc = target.libc === 'gnu' ? glibcOf(path) : undefined
-  const foreign = libraries.filter(
-    (library) => !/^(lib(c|m|pthread|dl|rt|gcc_s)\.so(\.\d+)?|ld-.*|libc\.musl-.*)$/.test(library),
-  )
   return [
+    ...(cpu === target.cpu ? [] : [`it is for ${cpu}`]),
     ...(glibc !== undefined && isNewer(glibc, GLIBC_FLOOR)
       ? [`it needs glibc ${glibc}, above ${GLIBC_FLOOR}`]
       : []),
     ...(target.libc === 'musl' && versions.some((version) => version.startsWith('GLIBC_'))
       ? ['it needs glibc, and is for musl']
       : []),
-    ...foreign.map((library) => `it needs ${library}`),
+    ...libraries.filter((name) => !LINUX_LIBRARIES.test(name)).map((name) => `it needs ${name}`),
+  ]
+}
+
+/** macOS kills a process that maps unsigned code on arm64; a signature without a name is enough. */
+function macFaults(target, bytes) {
+  const { cpu, isSigned, minimumMacOs, libraries } = readMachO(bytes)
+  return [
+    ...(cpu === target.cpu ? [] : [`it is for ${cpu}`]),
+    ...(isSigned || target.cpu !== 'arm64' ? [] : ['it has no code signature']),
+    ...(minimumMacOs === undefined || isNewer(minimumMacOs, MACOS_FLOOR)
+      ? [`it needs macOS ${minimumMacOs}, above ${MACOS_FLOOR}`]
+      : []),
+    ...libraries.filter((name) => !MACOS_LIBRARIES.test(name)).map((name) => `it needs ${name}`),
   ]
 }
 

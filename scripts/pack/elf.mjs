@@ -3,10 +3,12 @@
 const SHT_DYNAMIC = 6
 const SHT_GNU_VERNEED = 0x6ffffffe
 const DT_NEEDED = 1n
+/** `e_machine`, in Node's words. */
+const CPU = { 62: 'x64', 183: 'arm64' }
 
 /**
  * The libraries that a 64-bit little-endian ELF file names and the symbol versions that it wants of them
- * (`{ machine: 62, libraries: ['libc.so.6'], versions: ['GLIBC_2.17'] }`). Throws for anything else.
+ * (`{ cpu: 'x64', libraries: ['libc.so.6'], versions: ['GLIBC_2.17'] }`). Throws for anything else.
  * Layout: System V gABI "ELF header", "Dynamic section"; LSB 5.0 §10.7 "Symbol versioning".
  */
 export function readElf(bytes) {
@@ -14,7 +16,7 @@ export function readElf(bytes) {
   if (bytes[4] !== 2 || bytes[5] !== 1) throw new Error('not a 64-bit little-endian ELF file')
   const sections = readSections(bytes)
   return {
-    machine: bytes.readUInt16LE(18),
+    cpu: CPU[bytes.readUInt16LE(18)],
     libraries: sections
       .filter(({ type }) => type === SHT_DYNAMIC)
       .flatMap((section) => needed(bytes, section, sections)),

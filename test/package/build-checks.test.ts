@@ -22,7 +22,7 @@ interface Manifest {
 
 interface Checks {
   pathsIn(bytes: Buffer, paths?: readonly string[]): string[]
-  linuxPortability(target: Target, path: string): string[]
+  portabilityFaults(target: Target, path: string): string[]
   manifestFaults(manifest: Partial<Manifest>, files: readonly string[]): string[]
   versionFaults(core: Manifest, others: readonly Manifest[]): string[]
 }
@@ -56,9 +56,9 @@ test.runIf(fits)('an addon that needs a newer glibc than the floor is for this m
   writeFileSync(old, asOld, 'latin1')
   writeFileSync(young, asOld.replaceAll('GLIBC_2.28\0', 'GLIBC_2.29\0'), 'latin1')
 
-  expect(checks.linuxPortability(target, old)).toEqual([])
-  expect(checks.linuxPortability(target, young)).toEqual(['it needs glibc 2.29, above 2.28'])
-  expect(checks.linuxPortability({ ...target, libc: 'musl' }, old)).toEqual([
+  expect(checks.portabilityFaults(target, old)).toEqual([])
+  expect(checks.portabilityFaults(target, young)).toEqual(['it needs glibc 2.29, above 2.28'])
+  expect(checks.portabilityFaults({ ...target, libc: 'musl' }, old)).toEqual([
     'it needs glibc, and is for musl',
   ])
 })
@@ -68,7 +68,25 @@ test.runIf(fits)('an addon that needs a library which not every machine has is r
   const foreign = join(folder, 'foreign.node')
   writeFileSync(foreign, bytes.replaceAll('libgcc_s.so.1\0', 'libfoo_s.so.1\0'), 'latin1')
 
-  expect(checks.linuxPortability(hostTarget()!, foreign)).toContain('it needs libfoo_s.so.1')
+  expect(checks.portabilityFaults(hostTarget()!, foreign)).toContain('it needs libfoo_s.so.1')
+})
+
+test('a macOS addon has to be signed for arm64, run on macOS 11 and need only what the system has', () => {
+  const file = join(folder, 'mac.node')
+  const faults = (cpu: 'x64' | 'arm64', content: Buffer): string[] => {
+    writeFileSync(file, content)
+    return checks.portabilityFaults({ name: `darwin-${cpu}`, triple: '', os: 'darwin', cpu }, file)
+  }
+
+  expect(faults('arm64', machO({ cpu: 0x0100000c, major: 11, signed: true }))).toEqual([])
+  expect(faults('arm64', machO({ cpu: 0x0100000c, major: 11, signed: false }))).toHaveLength(1)
+  expect(faults('x64', machO({ cpu: 0x01000007, major: 11, signed: false }))).toEqual([])
+  expect(faults('x64', machO({ cpu: 0x0100000c, major: 11, signed: true }))).toEqual(['it is for arm64'])
+  expect(faults('arm64', machO({ cpu: 0x0100000c, major: 12, signed: true }))).toHaveLength(1)
+  expect(faults('arm64', machO({ cpu: 0x0100000c, major: 11, signed: true, library: '/opt/x' }))).toEqual([
+    'it needs /opt/x',
+  ])
+  expect(() => faults('arm64', Buffer.alloc(64))).toThrow('Mach-O')
 })
 
 test('what package managers would run, or choke on, is found', () => {
@@ -98,3 +116,22 @@ test('packages that disagree on the version, or on which of them there are, are 
   expect(checks.versionFaults(core, [bundle])).toHaveLength(1)
   expect(checks.versionFaults({ ...core, optionalDependencies: {} }, [platform, bundle])).toHaveLength(1)
 })
+
+/** A Mach-O file of nothing but a header and load commands, as <mach-o/loader.h> lays them out. */
+function machO(options: { cpu: number; major: number; signed: boolean; library?: string }): Buffer {
+  const { cpu, major, signed, library = '/usr/lib/libSystem.B.dylib' } = options
+  const name = Buffer.from(library.padEnd(32, '\0'))
+  const commands = [
+    words(0x32, 24, 1, major << 16, 0, 0),
+    Buffer.concat([words(0xc, 24 + name.length, 24, 0, 0, 0), name]),
+    ...(signed ? [words(0x1d, 16, 0, 0)] : []),
+  ]
+  const size = commands.reduce((sum, { length }) => sum + length, 0)
+  return Buffer.concat([words(0xfeedfacf, cpu, 0, 6, commands.length, size, 0, 0), ...commands])
+}
+
+function words(...values: readonly number[]): Buffer {
+  const bytes = Buffer.alloc(values.length * 4)
+  values.forEach((value, index) => bytes.writeUInt32LE(value, index * 4))
+  return bytes
+}

@@ -1,6 +1,15 @@
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -28,6 +37,11 @@ interface Manifest {
   readonly napi?: { readonly targets: readonly string[] }
 }
 
+interface Report {
+  readonly localOnly: readonly string[]
+  readonly packages: readonly { readonly name: string; readonly tarball: string; readonly sha256: string }[]
+}
+
 const { TARGETS, hostTarget } = await loadScript<{
   TARGETS: readonly Target[]
   readonly hostTarget: () => Target | undefined
@@ -39,14 +53,9 @@ let before: readonly string[] = []
 beforeAll(() => {
   before = treeState()
   folder = mkdtempSync(join(tmpdir(), 'espalier-pack-'))
-  const packed = spawnSync(process.execPath, ['scripts/pack-all.mjs', '--out', join(folder, 'packages')], {
-    cwd: repository,
-    encoding: 'utf8',
-  })
+  const packed = packAll(['--out', join(folder, 'packages')])
   expect(packed.status, packed.stderr).toBe(0)
-  const { packages } = readJson(join(folder, 'packages', 'packages.json')) as {
-    packages: { name: string; tarball: string }[]
-  }
+  const { packages } = readReport(join(folder, 'packages'))
   for (const { name, tarball } of packages) unpack(join(folder, 'packages', tarball), name)
 }, 600_000)
 
@@ -122,6 +131,28 @@ test('packing changes nothing in the working tree', () => {
   expect(treeState()).toEqual(before)
 })
 
+test('a release that lacks the addon of a platform is not packed, and says which', () => {
+  const empty = join(folder, 'no-addons')
+  const { status, stderr } = packAll(['--prebuilt', empty, '--out', join(folder, 'never')])
+
+  expect(status).toBe(1)
+  expect(stderr).toContain(join(empty, `espalier.${TARGETS[0]!.name}.node`))
+})
+
+test('addons that were built elsewhere make the same packages, unless they are for one machine only', () => {
+  const addons = join(folder, 'addons')
+  mkdirSync(addons)
+  copyFileSync(platformAddon(), join(addons, `espalier.${host.name}.node`))
+
+  const out = join(folder, 'again')
+  const { status, stderr } = packAll(['--prebuilt', addons, '--target', host.name, '--out', out])
+
+  const first = readReport(join(folder, 'packages'))
+  expect(readReport(out)).toEqual(first)
+  expect(status, stderr).toBe(first.localOnly.length === 0 ? 0 : 1)
+  expect(stderr.match(/^wrong: /gm) ?? []).toHaveLength(first.localOnly.length)
+})
+
 test('every manifest in the tree has the version of package.json, and Cargo.lock agrees', () => {
   const { version } = readManifest(join(repository, 'package.json'))
   const cargo = readFileSync(join(repository, 'Cargo.toml'), 'utf8')
@@ -151,6 +182,17 @@ test('there is a folder for each platform, and it says the same as the list of t
     expect(manifest.libc, name).toEqual(libc === undefined ? undefined : [libc.replace('gnu', 'glibc')])
   }
 })
+
+function packAll(words: readonly string[]) {
+  return spawnSync(process.execPath, ['scripts/pack-all.mjs', ...words], {
+    cwd: repository,
+    encoding: 'utf8',
+  })
+}
+
+function readReport(packages: string): Report {
+  return readJson(join(packages, 'packages.json')) as Report
+}
 
 /** What packing could touch: manifests with their bytes, and which files there are. */
 function treeState(): string[] {
