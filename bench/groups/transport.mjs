@@ -62,6 +62,15 @@ export default {
       note: 'full handshakes; hyperdht is told the nodes that know the server',
     },
     {
+      ...{ what: 'connect again and 1 request, one after the other', unit: '1/s', better: 'higher' },
+      by: ['espalier', 'quinn'],
+      command: { op: 'connect', inFlight: 1, resumes: true },
+      of: perSecond,
+      cpu: cpuMicros,
+      goals: [{ versus: 'quinn', ratioAtLeast: 2 }],
+      note: 'Espalier resumes the session and sends the request early; quinn makes full handshakes',
+    },
+    {
       ...{ what: 'connect and 1 request, 32 in parallel', unit: '1/s', better: 'higher', by },
       command: { op: 'connect', inFlight: IN_FLIGHT },
       of: perSecond,

@@ -17,9 +17,9 @@ await serve(async () => {
   const { Identity } = await import('../../dist/native/key-file.js')
   const { QuicTransport } = await import('../../dist/net/quic.js')
   /** A node's transport that listens; there is one connection per pair, so parallel dials need several. */
-  const open = async (name, inbound) => {
+  const open = async (name, inbound, { resumes = true } = {}) => {
     const identity = await Identity.create({ path: join(directory, name) })
-    const transport = QuicTransport.create({ identity, port: 0, hosts: [HOST] })
+    const transport = QuicTransport.create({ identity, port: 0, hosts: [HOST], resumes })
     const addresses = await transport.listen(inbound)
     return { transport, addresses }
   }
@@ -58,14 +58,20 @@ function asking(open, peer) {
     onDatagram: () => undefined,
     onConnection: () => undefined,
   }
-  /** Transports of this side. Bounded by the most that a command asks for. */
-  const transports = []
-  const dial = async (index = 0) => {
+  const target = { id: peer.id, addresses: peer.addresses }
+  /** Transports of this side that remember sessions, or don't. Bounded by the most that a command asks for. */
+  const opened = new Map([
+    [true, []],
+    [false, []],
+  ])
+  const client = async (index, resumes) => {
+    const transports = opened.get(resumes)
     while (transports.length <= index) {
-      transports.push(await open(`client-${transports.length}`, silent))
+      transports.push(await open(`client-${transports.length}-${resumes}`, silent, { resumes }))
     }
-    return transports[index].transport.connect({ id: peer.id, addresses: peer.addresses })
+    return transports[index].transport
   }
+  const dial = async (index = 0) => (await client(index, false)).connect(target)
   const hangUp = async (connection) => {
     connection.close(0)
     await connection.closed
@@ -102,19 +108,21 @@ function asking(open, peer) {
           await connection.request(ECHO, pattern(64))
           return connection
         }),
-      connect: async ({ seconds, inFlight }) => {
-        // Identities and sockets are made before the clock runs.
-        for (let index = 0; index < inFlight; index += 1) await hangUp(await dial(index))
+      connect: async ({ seconds, inFlight, resumes = false }) => {
         const body = pattern(64)
-        return repeatTogether({ seconds, inFlight }, async (index) => {
-          const connection = await dial(index)
-          const answer = await connection.request(ECHO, body)
+        const one = async (index) => {
+          const transport = await client(index, resumes)
+          const dialled = transport.connectAndAsk(target, { protocol: ECHO, body })
+          const answer = await dialled.answer
           check(answer.length === 64, 'the echo')
-          await hangUp(connection)
-        })
+          await hangUp(await dialled.connection)
+        }
+        // Identities, sockets and, where they are remembered, sessions are made before the clock runs.
+        for (let index = 0; index < inFlight; index += 1) await one(index)
+        return repeatTogether({ seconds, inFlight }, one)
       },
     },
-    end: () => Promise.all(transports.map(({ transport }) => transport.close())),
+    end: () => Promise.all([...opened.values()].flat().map(({ transport }) => transport.close())),
   }
 }
 

@@ -145,7 +145,14 @@ export interface QueueAddon {
 
 /** Endpoints and what goes over them; crates/binding/src/transport.rs. Numbers name endpoints, links and streams. */
 export interface TransportAddon {
-  transportOpen(key: number, hosts: readonly string[], port: number, accepts: boolean): number
+  transportOpen(
+    key: number,
+    hosts: readonly string[],
+    port: number,
+    accepts: boolean,
+    /** Whether sessions are remembered. */
+    resumes: boolean,
+  ): number
   /** Key exchange, signature, cipher suite, then the bound addresses. */
   transportFacts(endpoint: number): string[]
   transportDial(

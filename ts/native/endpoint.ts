@@ -61,14 +61,14 @@ export class NativeEndpoint {
       readonly hosts: readonly string[]
       readonly port: number
       readonly accepts: boolean
+      readonly resumes: boolean
     },
     events: EndpointEvents,
   ) {
     listenForEvents()
     this.#events = events
-    this.#number = native(() =>
-      addon().transportOpen(options.keyHandle, options.hosts, options.port, options.accepts),
-    )
+    const { keyHandle, hosts, port, accepts, resumes } = options
+    this.#number = native(() => addon().transportOpen(keyHandle, hosts, port, accepts, resumes))
     open.set(this.#number, this)
     hold()
     const [keyExchange = '', signature = '', cipherSuite = '', ...addresses] = addon().transportFacts(

@@ -36,6 +36,11 @@ export interface QuicOptions {
   readonly hosts: readonly string[]
   /** Whether others may dial this node. Default true. */
   readonly accepts?: boolean
+  /**
+   * Whether sessions are remembered, in memory and in both roles, so that the next handshake with the same peer is
+   * short and may carry a first request. Default true.
+   */
+  readonly resumes?: boolean
 }
 
 /** A dial ends by itself in 5 s for each of at most 16 addresses; this is only the outer bound. */
@@ -78,9 +83,9 @@ export class QuicTransport implements Transport {
   async listen(inbound: Inbound): Promise<readonly Address[]> {
     if (this.#isClosed) throw closed()
     if (this.#endpoint !== undefined) throw new EspalierError('INVALID_STATE', 'already listening')
-    const { identity, hosts, port, accepts = true } = this.#options
+    const { identity, hosts, port, accepts = true, resumes = true } = this.#options
     this.#endpoint = new NativeEndpoint(
-      { keyHandle: identity.keyHandle, hosts, port, accepts },
+      { keyHandle: identity.keyHandle, hosts, port, accepts, resumes },
       this.#eventsFor(inbound),
     )
     return this.addresses

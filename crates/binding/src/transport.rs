@@ -26,7 +26,13 @@ const MAX_TIME_MS: u64 = 24 * 3600 * 1000;
 
 /// Binds a port under the identity of `key` and answers the number of the endpoint.
 #[napi(catch_unwind)]
-pub fn transport_open(key: f64, hosts: Vec<String>, port: f64, accepts: bool) -> napi::Result<u32> {
+pub fn transport_open(
+    key: f64,
+    hosts: Vec<String>,
+    port: f64,
+    accepts: bool,
+    resumes: bool,
+) -> napi::Result<u32> {
     let environment = environment::current()?;
     let key = environment.signing_keys.get(key)?;
     let port = number("port", port)?;
@@ -41,6 +47,7 @@ pub fn transport_open(key: f64, hosts: Vec<String>, port: f64, accepts: bool) ->
             hosts,
             port,
             accepts,
+            resumes,
         },
         sink,
     )

@@ -46,6 +46,8 @@ pub struct EndpointOptions {
     pub port: u16,
     /// Whether others may dial this node.
     pub accepts: bool,
+    /// Whether sessions are remembered, on both sides, so that the next handshake is short.
+    pub resumes: bool,
 }
 
 /// A request as it is sent.
@@ -149,7 +151,7 @@ impl Endpoint {
         options: EndpointOptions,
         sink: Arc<dyn EventSink>,
     ) -> Result<Self, TransportError> {
-        let tls = tls::configs(&options.key)?;
+        let tls = tls::configs(&options.key, options.resumes)?;
         let negotiated = tls.negotiated.clone();
         let shared = Arc::new(Shared::new(node_id(options.key.public_key()), limits, sink));
         let (commands, inbox) = mpsc::unbounded_channel();

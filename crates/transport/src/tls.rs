@@ -18,7 +18,7 @@ use rustls::{
     crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key},
     pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime, alg_id},
     server::{
-        AlwaysResolvesServerRawPublicKeys, ServerSessionMemoryCache,
+        AlwaysResolvesServerRawPublicKeys, NoServerSessionStorage, ServerSessionMemoryCache,
         danger::{ClientCertVerified, ClientCertVerifier},
     },
     sign::{CertifiedKey, Signer, SigningKey as TlsSigningKey, public_key_to_spki},
@@ -57,12 +57,13 @@ pub struct TlsConfigs {
     pub negotiated: Negotiated,
 }
 
-/// Configurations that prove `key` and accept any node that proves an ML-DSA-65 key.
+/// Configurations that prove `key` and accept any node that proves an ML-DSA-65 key. Without `resumes` every
+/// handshake is a full one.
 ///
 /// # Errors
 ///
 /// [`TransportError::Internal`] when the library refuses the configuration.
-pub fn configs(key: &Arc<SigningKey>) -> Result<TlsConfigs, TransportError> {
+pub fn configs(key: &Arc<SigningKey>, resumes: bool) -> Result<TlsConfigs, TransportError> {
     let provider = Arc::new(provider());
     let negotiated = negotiated(&provider)?;
     let certified = certified_key(key);
@@ -89,7 +90,11 @@ pub fn configs(key: &Arc<SigningKey>) -> Result<TlsConfigs, TransportError> {
     client.enable_sni = false;
     // Only requests that may be repeated are ever sent early (see `dial`).
     client.enable_early_data = true;
-    client.resumption = Resumption::in_memory_sessions(REMEMBERED_SESSIONS);
+    client.resumption = if resumes {
+        Resumption::in_memory_sessions(REMEMBERED_SESSIONS)
+    } else {
+        Resumption::disabled()
+    };
 
     let mut server = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])
@@ -98,7 +103,11 @@ pub fn configs(key: &Arc<SigningKey>) -> Result<TlsConfigs, TransportError> {
         .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(certified)));
     server.alpn_protocols = vec![ALPN.to_vec()];
     // Kept here and not in tickets: each is taken once, so early data that is replayed finds none.
-    server.session_storage = ServerSessionMemoryCache::new(REMEMBERED_SESSIONS);
+    server.session_storage = if resumes {
+        ServerSessionMemoryCache::new(REMEMBERED_SESSIONS)
+    } else {
+        Arc::new(NoServerSessionStorage {})
+    };
     // QUIC knows no other value (RFC 9001 §4.6.1); flow control bounds what comes early.
     server.max_early_data_size = u32::MAX;
 

@@ -116,7 +116,7 @@ fn early_requests_of_another_kind_and_replayed_ones_are_not_delivered() {
         .build()
         .unwrap();
     let key = Arc::new(SigningKey::from_seed(&[48; 32]).unwrap());
-    let client = tls::configs(&key).unwrap().client;
+    let client = tls::configs(&key, true).unwrap().client;
     let tap = UdpSocket::bind("127.0.0.1:0").unwrap();
     tap.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
 

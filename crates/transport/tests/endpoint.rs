@@ -343,6 +343,7 @@ fn an_occupied_port_and_foreign_addresses_are_refused_by_name() {
             hosts,
             port,
             accepts: true,
+            resumes: true,
         };
         Endpoint::open(options, common::no_sink())
             .err()

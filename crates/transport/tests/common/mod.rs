@@ -56,6 +56,7 @@ impl TestNode {
             hosts: vec![Ipv4Addr::LOCALHOST.into()],
             port,
             accepts: true,
+            resumes: true,
         };
         let endpoint = Endpoint::open(options, Arc::new(ChannelSink(Mutex::new(sender)))).unwrap();
         Self {
