@@ -18,7 +18,7 @@ import { compilesSqlite, type Outcome, Project } from './support/project.ts'
 import { openRegistry, type Registry } from './support/registry.ts'
 import { buildFromSource } from './support/source-build.ts'
 import { compiledSqlite, keepSqlite } from './support/sqlite.ts'
-import { type ManagerName, type NodeLine, nodeRuntime, thirdPartyTarballs } from './support/tools.ts'
+import { nodeRuntime, thirdPartyTarballs } from './support/tools.ts'
 
 const LONG = process.env['ESPALIER_LONG'] === '1'
 const CELLS = LONG ? wholeMatrix() : pairwiseMatrix()
@@ -122,9 +122,12 @@ const VERIFY: Readonly<Record<Way, (project: Project) => Promise<void>>> = {
   },
 }
 
-function projectOf({ manager, line }: { readonly manager: ManagerName; readonly line: NodeLine }): Project {
+function projectOf({ manager, line, ways }: Pick<Cell, 'manager' | 'line'> & Partial<Cell>): Project {
   const runtime = nodeRuntime(line)
+  // Cargo starts afresh when the sources lie elsewhere, so those that build them have one place after another.
+  const place = ways?.includes('source') === true ? { place: join(directory, 'source') } : {}
   return new Project({
+    ...place,
     manager,
     runtime,
     registryUrl: registry.url,

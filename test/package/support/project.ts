@@ -14,6 +14,8 @@ export interface ProjectOptions {
   readonly registryUrl: string
   /** Caches and stores are below it, so that several projects of one run share their downloads. */
   readonly home: string
+  /** Where the project is made; what was there is removed. Default: a new directory. */
+  readonly place?: string
   /** For the package manager and every program. */
   readonly env?: Readonly<Record<string, string>>
 }
@@ -33,7 +35,7 @@ export class Project {
 
   constructor(options: ProjectOptions) {
     this.#options = options
-    this.directory = realpathSync(mkdtempSync(join(tmpdir(), 'espalier-project-')))
+    this.directory = realpathSync(emptyDirectory(options.place))
     this.#environment = environmentOf(options)
     const { line } = options.runtime
     this.#write('package.json', {
@@ -126,6 +128,13 @@ export class Project {
       child.on('close', (code, signal) => resolve({ code, signal, stdout, stderr }))
     })
   }
+}
+
+function emptyDirectory(place: string | undefined): string {
+  if (place === undefined) return mkdtempSync(join(tmpdir(), 'espalier-project-'))
+  rmSync(place, { recursive: true, force: true })
+  mkdirSync(place, { recursive: true })
+  return place
 }
 
 /** better-sqlite3 13 needs Node-API 10, which Node 20 lacks: 12 is installed there, and it compiles itself. */
