@@ -1,3 +1,9 @@
+/**
+ * The cryptographic core by itself: BLAKE3, ML-DSA-65, ML-KEM-768, XChaCha20-Poly1305, verified streaming and erasure
+ * coding, all native. Synchronous functions take less than a millisecond for the sizes of a network.
+ *
+ * @module espalier/crypto
+ */
 export { EspalierError, type ErrorCode, type ErrorDetails } from './base/error.ts'
 export {
   createHasher,

@@ -1,3 +1,8 @@
+/**
+ * Nodes, what they store and read, who they are, and what can go wrong. Begin with {@link createNode}.
+ *
+ * @module espalier
+ */
 export { createNode, type EspalierNode } from './node/node.ts'
 export { type GetValueOptions, type PutValueOptions } from './node/check-call.ts'
 export { type MetricsOptions, type NodeOptions } from './node/options.ts'

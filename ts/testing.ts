@@ -1,11 +1,28 @@
+/**
+ * For tests of what is built on Espalier: {@link localNetwork} is a network of real nodes in one line; the rest is the
+ * simulator, in which the same code runs in virtual time.
+ *
+ * @module espalier/testing
+ */
 export { type Clock, type Timer } from './base/clock.ts'
 export { type Env, type NodeCrypto } from './base/env.ts'
+export {
+  type Counter,
+  type CounterName,
+  type Histogram,
+  type HistogramName,
+  type Meter,
+  type Sample,
+} from './base/metrics.ts'
 export { type Rng } from './base/rng.ts'
 export {
   type ByteStream,
   type Connection,
+  type Dialled,
+  type FirstRequest,
   type Inbound,
   type InboundRequest,
+  type KnownPeer,
   type RequestOptions,
   type StreamOptions,
   type TrafficClass,

@@ -1,11 +1,18 @@
-/** A timer that can be cancelled; cancelling twice, or after it ran, does nothing. */
+/**
+ * A timer that can be cancelled; cancelling twice, or after it ran, does nothing.
+ *
+ * @category Environment
+ */
 export interface Timer {
+  /** Keeps the callback from being called. */
   cancel(): void
 }
 
 /**
  * Time, handed in so that the same code runs in real and in simulated time.
  * Liveness and time-outs use `nowMs`; only issue and expiry times use `unixMs`.
+ *
+ * @category Environment
  */
 export interface Clock {
   /** Monotonic milliseconds since an arbitrary start. */

@@ -1,6 +1,8 @@
 /**
  * The closed list of error codes. Callers branch on `code`, never on message text;
  * docs/guide/errors.md says for each one whether a retry can help.
+ *
+ * @category Errors
  */
 export const ERROR_CODES = [
   'INVALID_ARGUMENT',
@@ -36,13 +38,36 @@ export const ERROR_CODES = [
   'MEDIA_LIMIT',
 ] as const
 
-/** One of the stable codes of {@link ERROR_CODES}. */
+/**
+ * One of the stable codes of {@link ERROR_CODES}.
+ *
+ * @category Errors
+ */
 export type ErrorCode = (typeof ERROR_CODES)[number]
 
-/** Machine-readable facts about an error. Never holds secrets. */
+/**
+ * Machine-readable facts about an error. Never holds secrets.
+ *
+ * @category Errors
+ */
 export type ErrorDetails = Readonly<Record<string, string | number | boolean | readonly string[]>>
 
-/** The only class that Espalier throws. */
+/**
+ * The only class that Espalier throws.
+ *
+ * @example
+ * ```ts
+ * import { EspalierError, parseAddress } from 'espalier'
+ *
+ * try {
+ *   parseAddress('nowhere')
+ * } catch (error) {
+ *   console.log(error instanceof EspalierError && error.code) // INVALID_ARGUMENT
+ * }
+ * ```
+ *
+ * @category Errors
+ */
 export class EspalierError extends Error {
   /** What went wrong, for programs. */
   readonly code: ErrorCode
@@ -63,7 +88,11 @@ export class EspalierError extends Error {
 
 const CODES: ReadonlySet<string> = new Set(ERROR_CODES)
 
-/** Whether `text` is one of the codes; narrows the type. */
+/**
+ * Whether `text` is one of the codes; narrows the type.
+ *
+ * @category Errors
+ */
 export function isErrorCode(text: string): text is ErrorCode {
   return CODES.has(text)
 }

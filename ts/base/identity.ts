@@ -8,6 +8,8 @@ declare const keyBrand: unique symbol
 /**
  * The name of a node: BLAKE3 `derive_key("espalier 2026-11 node id v1", publicKey)` in RFC 4648
  * base32, lower case, unpadded, 52 characters.
+ *
+ * @category Identity
  */
 export type NodeId = string & { readonly [nodeIdBrand]: true }
 
@@ -42,7 +44,11 @@ export function precedes(a: NodeId, b: NodeId): boolean {
   return compareBytes(keyOfNode(a), keyOfNode(b)) < 0
 }
 
-/** Checks text that claims to be a NodeId. Throws `INVALID_ARGUMENT`. */
+/**
+ * Checks text that claims to be a NodeId. Throws `INVALID_ARGUMENT`.
+ *
+ * @category Identity
+ */
 export function parseNodeId(text: string): NodeId {
   const bytes = text.length === NODE_ID_CHARACTERS ? decodeBase32(text) : undefined
   if (bytes?.byteLength !== KEY_BYTES) {

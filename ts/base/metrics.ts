@@ -33,25 +33,42 @@ type InstrumentName = keyof typeof INSTRUMENTS
 type NameOf<Kind> = {
   [Name in InstrumentName]: (typeof INSTRUMENTS)[Name]['kind'] extends Kind ? Name : never
 }[InstrumentName]
-/** The instruments that count. */
+/**
+ * The instruments that count.
+ *
+ * @category Environment
+ */
 export type CounterName = NameOf<'counter'>
-/** The instruments that observe. */
+/**
+ * The instruments that observe.
+ *
+ * @category Environment
+ */
 export type HistogramName = NameOf<'histogram'>
 /** Exactly the labels that an instrument has. */
 type LabelsOf<Name extends InstrumentName> = Readonly<
   Record<(typeof INSTRUMENTS)[Name]['labels'][number], string>
 >
 
-/** A sum that only grows. */
+/**
+ * A sum that only grows.
+ *
+ * @category Environment
+ */
 export class Counter {
   value = 0
 
+  /** Adds to the sum. */
   add(amount = 1): void {
     this.value += amount
   }
 }
 
-/** How often values fell between bounds. */
+/**
+ * How often values fell between bounds.
+ *
+ * @category Environment
+ */
 export class Histogram {
   readonly bounds: readonly number[]
   /** One for each bound, for values up to it and over the one before; the last for what is over all. */
@@ -63,6 +80,7 @@ export class Histogram {
     this.counts = new Array<number>(bounds.length + 1).fill(0)
   }
 
+  /** Takes one value. */
   observe(value: number): void {
     const { bounds, counts } = this
     let at = 0
@@ -72,7 +90,11 @@ export class Histogram {
   }
 }
 
-/** One instrument with one set of label values. */
+/**
+ * One instrument with one set of label values.
+ *
+ * @category Environment
+ */
 export interface Sample<Value> {
   readonly labels: Readonly<Record<string, string>>
   readonly value: Value
@@ -81,6 +103,8 @@ export interface Sample<Value> {
 /**
  * Plain arithmetic that services do as they go and that somebody may read. Ask for an instrument once and keep it:
  * adding costs a nanosecond, finding it more.
+ *
+ * @category Environment
  */
 export class Meter {
   /** Bounded by the instruments and their label values, which the code fixes. */

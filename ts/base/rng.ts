@@ -1,6 +1,10 @@
 import { randomBytes } from 'node:crypto'
 
-/** Randomness, handed in so that the simulator can replay a run. */
+/**
+ * Randomness, handed in so that the simulator can replay a run.
+ *
+ * @category Environment
+ */
 export interface Rng {
   /** `lengthBytes` fresh bytes. */
   bytes(lengthBytes: number): Uint8Array

@@ -3,12 +3,24 @@ import { EspalierError } from '../base/error.ts'
 import { native } from './error.ts'
 import { addon } from './load.ts'
 
-/** The most data and parity shards together. */
+/**
+ * The most data and parity shards together.
+ *
+ * @category Erasure coding
+ */
 export const MAX_SHARDS = 255
-/** The largest shard, in bytes. */
+/**
+ * The largest shard, in bytes.
+ *
+ * @category Erasure coding
+ */
 export const MAX_SHARD_BYTES = 4 * 1024 * 1024
 
-/** How many pieces something is cut into, and how many of them may be lost. */
+/**
+ * How many pieces something is cut into, and how many of them may be lost.
+ *
+ * @category Erasure coding
+ */
 export interface ShardLayout {
   /** Shards that suffice to give everything back, 1 to 255. */
   readonly dataShards: number
@@ -34,7 +46,23 @@ export function checkShards(layout: ShardLayout, shards: unknown): (Uint8Array |
   })
 }
 
-/** Systematic Reed–Solomon over GF(2⁸) with the Cauchy matrix of ISA-L: the wire format of objects. */
+/**
+ * Systematic Reed–Solomon over GF(2⁸) with the Cauchy matrix of ISA-L: the wire format of objects.
+ *
+ * @example
+ * ```ts
+ * import { ErasureCoder } from 'espalier/crypto'
+ *
+ * const coder = new ErasureCoder({ dataShards: 3, parityShards: 2 })
+ * const data = ['app', 'le ', 'tre'].map((text) => Buffer.from(text))
+ * const [p, q] = coder.encode(data)
+ *
+ * const rebuilt = coder.reconstruct([undefined, data[1], undefined, p, q])
+ * console.log(Buffer.concat(rebuilt.slice(0, 3)).toString()) // apple tre
+ * ```
+ *
+ * @category Erasure coding
+ */
 export class ErasureCoder {
   /** The layout of every stripe. */
   readonly layout: ShardLayout

@@ -4,14 +4,37 @@ import { native } from './error.ts'
 import { Handle } from './handle.ts'
 import { addon } from './load.ts'
 
-/** Bytes in a digest. */
+/**
+ * Bytes in a digest.
+ *
+ * @category Hashing
+ */
 export const DIGEST_BYTES = 32
-/** Bytes in the key of a keyed hash. */
+/**
+ * Bytes in the key of a keyed hash.
+ *
+ * @category Hashing
+ */
 export const HASH_KEY_BYTES = 32
-/** The longest extended output, in bytes. */
+/**
+ * The longest extended output, in bytes.
+ *
+ * @category Hashing
+ */
 export const MAX_DIGEST_BYTES = 65_536
 
-/** BLAKE3 of `data`, 32 bytes; from 1 MiB on several threads work. Throws `INVALID_ARGUMENT`. */
+/**
+ * BLAKE3 of `data`, 32 bytes; from 1 MiB on several threads work. Throws `INVALID_ARGUMENT`.
+ *
+ * @example
+ * ```ts
+ * import { hash } from 'espalier/crypto'
+ *
+ * console.log(Buffer.from(hash(Buffer.from('abc'))).toString('hex').slice(0, 16)) // 6437b3ac38465133
+ * ```
+ *
+ * @category Hashing
+ */
 export function hash(data: Uint8Array): Uint8Array {
   const out = new Uint8Array(DIGEST_BYTES)
   hashInto(data, out)
@@ -21,6 +44,8 @@ export function hash(data: Uint8Array): Uint8Array {
 /**
  * BLAKE3 of `data` into 32 bytes of `out` from `offset` (default 0): the fast form, which allocates nothing.
  * `out` may overlap `data`. Throws `INVALID_ARGUMENT`.
+ *
+ * @category Hashing
  */
 export function hashInto(data: Uint8Array, out: Uint8Array, offset = 0): void {
   checkBytes('data', data)
@@ -29,7 +54,11 @@ export function hashInto(data: Uint8Array, out: Uint8Array, offset = 0): void {
   native(() => addon().hashInto(data, out, offset))
 }
 
-/** BLAKE3 of every item, in one crossing. Throws `INVALID_ARGUMENT`. */
+/**
+ * BLAKE3 of every item, in one crossing. Throws `INVALID_ARGUMENT`.
+ *
+ * @category Hashing
+ */
 export function hashMany(items: readonly Uint8Array[]): Uint8Array[] {
   const digests = new Uint8Array(DIGEST_BYTES * checkList('items', items, MAX_ITEMS).length)
   hashManyInto(items, digests)
@@ -39,6 +68,8 @@ export function hashMany(items: readonly Uint8Array[]): Uint8Array[] {
 /**
  * As {@link hashMany}, one digest after the other into `out`, 32 bytes for each item, which allocates nothing.
  * Throws `INVALID_ARGUMENT`, also when `out` shares memory with an item.
+ *
+ * @category Hashing
  */
 export function hashManyInto(items: readonly Uint8Array[], out: Uint8Array): void {
   const list = checkList('items', items, MAX_ITEMS).map((item, index) => checkBytes(`items[${index}]`, item))
@@ -46,7 +77,11 @@ export function hashManyInto(items: readonly Uint8Array[], out: Uint8Array): voi
   native(() => addon().hashMany(list, out))
 }
 
-/** Keyed BLAKE3, a MAC: `key` has 32 bytes, so has the result. Throws `INVALID_ARGUMENT`. */
+/**
+ * Keyed BLAKE3, a MAC: `key` has 32 bytes, so has the result. Throws `INVALID_ARGUMENT`.
+ *
+ * @category Hashing
+ */
 export function keyedHash(key: Uint8Array, data: Uint8Array): Uint8Array {
   checkBytes('key', key, HASH_KEY_BYTES)
   checkBytes('data', data)
@@ -56,6 +91,16 @@ export function keyedHash(key: Uint8Array, data: Uint8Array): Uint8Array {
 /**
  * BLAKE3 `derive_key`: `lengthBytes` (1 to 65,536, default 32) from `material` for the purpose that `context`
  * names; a context is a constant of the program. Throws `INVALID_ARGUMENT`.
+ *
+ * @example
+ * ```ts
+ * import { deriveKey } from 'espalier/crypto'
+ *
+ * const key = deriveKey('example.org 2026-11 session key', new Uint8Array(32))
+ * console.log(key.byteLength) // 32
+ * ```
+ *
+ * @category Hashing
  */
 export function deriveKey(context: string, material: Uint8Array, lengthBytes = DIGEST_BYTES): Uint8Array {
   checkText('context', context, 0, MAX_CONTEXT_BYTES)
@@ -64,7 +109,11 @@ export function deriveKey(context: string, material: Uint8Array, lengthBytes = D
   return hashWith({ context }, material, lengthBytes)
 }
 
-/** What a {@link Hasher} computes; without options the plain hash. Not both. */
+/**
+ * What a {@link Hasher} computes; without options the plain hash. Not both.
+ *
+ * @category Hashing
+ */
 export interface HasherOptions {
   /** For the keyed hash, 32 bytes. */
   readonly key?: Uint8Array
@@ -72,7 +121,20 @@ export interface HasherOptions {
   readonly context?: string
 }
 
-/** BLAKE3 in pieces. Throws `INVALID_ARGUMENT`. */
+/**
+ * BLAKE3 in pieces. Throws `INVALID_ARGUMENT`.
+ *
+ * @example
+ * ```ts
+ * import { createHasher, hash } from 'espalier/crypto'
+ *
+ * const whole = hash(Buffer.from('an apple tree'))
+ * const pieces = createHasher().update(Buffer.from('an apple ')).update(Buffer.from('tree')).digest()
+ * console.log(Buffer.from(whole).equals(pieces)) // true
+ * ```
+ *
+ * @category Hashing
+ */
 export function createHasher(options?: HasherOptions): Hasher {
   const { key, context } = checkOptions('options', options, ['key', 'context'])
   if (key !== undefined && context !== undefined)
@@ -85,7 +147,11 @@ export function createHasher(options?: HasherOptions): Hasher {
   return new BufferedHasher(mode)
 }
 
-/** Takes its input in pieces. Asking for the digest does not end it: more input may follow. */
+/**
+ * Takes its input in pieces. Asking for the digest does not end it: more input may follow.
+ *
+ * @category Hashing
+ */
 export interface Hasher {
   /** Adds `data`. Throws `INVALID_ARGUMENT`, and `CLOSED` after disposal. */
   update(data: Uint8Array): this

@@ -4,16 +4,36 @@ import { native } from './error.ts'
 import { Handle } from './handle.ts'
 import { addon } from './load.ts'
 
-/** Bytes in an encapsulation key (FIPS 203 table 3). */
+/**
+ * Bytes in an encapsulation key (FIPS 203 table 3).
+ *
+ * @category Key encapsulation
+ */
 export const ENCAPSULATION_KEY_BYTES = 1184
-/** Bytes in a ciphertext (FIPS 203 table 3). */
+/**
+ * Bytes in a ciphertext (FIPS 203 table 3).
+ *
+ * @category Key encapsulation
+ */
 export const CIPHERTEXT_BYTES = 1088
-/** Bytes in a shared secret. */
+/**
+ * Bytes in a shared secret.
+ *
+ * @category Key encapsulation
+ */
 export const SHARED_SECRET_BYTES = 32
-/** Bytes in the seed d ‖ z of a decapsulation key. */
+/**
+ * Bytes in the seed d ‖ z of a decapsulation key.
+ *
+ * @category Key encapsulation
+ */
 export const DECAPSULATION_SEED_BYTES = 64
 
-/** What {@link encapsulate} gives. */
+/**
+ * What {@link encapsulate} gives.
+ *
+ * @category Key encapsulation
+ */
 export interface Encapsulated {
   /** For the owner of the key, 1,088 bytes. */
   readonly ciphertext: Uint8Array
@@ -21,7 +41,20 @@ export interface Encapsulated {
   readonly sharedSecret: Uint8Array
 }
 
-/** A secret ML-KEM-768 key. It stays in native memory and is wiped when disposed or collected. */
+/**
+ * A secret ML-KEM-768 key. It stays in native memory and is wiped when disposed or collected.
+ *
+ * @example
+ * ```ts
+ * import { DecapsulationKey, encapsulate } from 'espalier/crypto'
+ *
+ * const key = DecapsulationKey.generate()
+ * const { ciphertext, sharedSecret } = encapsulate(key.encapsulationKey)
+ * console.log(Buffer.from(sharedSecret).equals(key.decapsulate(ciphertext))) // true
+ * ```
+ *
+ * @category Key encapsulation
+ */
 export class DecapsulationKey {
   /** The public half, 1,184 bytes. */
   readonly encapsulationKey: Uint8Array
@@ -65,6 +98,8 @@ export class DecapsulationKey {
 /**
  * A fresh shared secret for the owner of `encapsulationKey`. Throws `INVALID_ARGUMENT` for a wrong size,
  * `KEY_INVALID` for a key whose coefficients are not reduced (FIPS 203 §7.2).
+ *
+ * @category Key encapsulation
  */
 export function encapsulate(encapsulationKey: Uint8Array): Encapsulated {
   checkBytes('encapsulationKey', encapsulationKey, ENCAPSULATION_KEY_BYTES)

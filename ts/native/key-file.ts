@@ -10,10 +10,16 @@ import { PUBLIC_KEY_BYTES, signWithHandle } from './sign.ts'
 /**
  * How hard a passphrase is to guess (Argon2id, one lane): `fast` 19 MiB and 2 passes, `default` 64 MiB and 3,
  * `high` 256 MiB and 4.
+ *
+ * @category Identity
  */
 export type Hardness = 'fast' | 'default' | 'high'
 
-/** Where an identity lives. */
+/**
+ * Where an identity lives.
+ *
+ * @category Identity
+ */
 export interface IdentityLocation {
   /** The key file. */
   readonly path: string
@@ -21,13 +27,21 @@ export interface IdentityLocation {
   readonly passphrase?: string
 }
 
-/** How a new key file is made. */
+/**
+ * How a new key file is made.
+ *
+ * @category Identity
+ */
 export interface IdentityOptions extends IdentityLocation {
   /** Default `default`. */
   readonly hardness?: Hardness
 }
 
-/** How a key file is made from words. */
+/**
+ * How a key file is made from words.
+ *
+ * @category Identity
+ */
 export interface ImportOptions extends IdentityOptions {
   /** The 24 words that {@link Identity.exportWords} gave. */
   readonly words: string
@@ -36,6 +50,21 @@ export interface ImportOptions extends IdentityOptions {
 /**
  * Who a node is: one ML-DSA-65 key in one file. The secret stays in native memory; JavaScript sees it only as
  * words, and only when it asks for them.
+ *
+ * @example
+ * ```ts
+ * import { Identity } from 'espalier'
+ * import { verify } from 'espalier/crypto'
+ *
+ * const identity = await Identity.create({ path: 'identity.key', passphrase: 'a long one', hardness: 'fast' })
+ * const message = Buffer.from('message')
+ * console.log(verify(identity.publicKey, message, identity.sign(message))) // true
+ *
+ * const again = await Identity.open({ path: 'identity.key', passphrase: 'a long one' })
+ * console.log(again.id === identity.id) // true
+ * ```
+ *
+ * @category Identity
  */
 export class Identity {
   /** BLAKE3 of the public key, as text. */

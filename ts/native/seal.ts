@@ -3,11 +3,23 @@ import { EspalierError } from '../base/error.ts'
 import { native } from './error.ts'
 import { addon } from './load.ts'
 
-/** Bytes in a key. */
+/**
+ * Bytes in a key.
+ *
+ * @category Sealing
+ */
 export const SEAL_KEY_BYTES = 32
-/** Bytes that sealing adds. */
+/**
+ * Bytes that sealing adds.
+ *
+ * @category Sealing
+ */
 export const TAG_BYTES = 16
-/** Bytes in the nonce of each algorithm. */
+/**
+ * Bytes in the nonce of each algorithm.
+ *
+ * @category Sealing
+ */
 export const NONCE_BYTES: Readonly<Record<SealAlgorithm, number>> = {
   'xchacha20-poly1305': 24,
   'chacha20-poly1305': 12,
@@ -16,10 +28,16 @@ export const NONCE_BYTES: Readonly<Record<SealAlgorithm, number>> = {
 /**
  * `xchacha20-poly1305` (default; its nonce is long enough to be drawn at random) or `chacha20-poly1305`
  * (RFC 8439; its nonce must never repeat under a key).
+ *
+ * @category Sealing
  */
 export type SealAlgorithm = 'xchacha20-poly1305' | 'chacha20-poly1305'
 
-/** What to encrypt. */
+/**
+ * What to encrypt.
+ *
+ * @category Sealing
+ */
 export interface SealRequest {
   /** 32 bytes. */
   readonly key: Uint8Array
@@ -32,7 +50,11 @@ export interface SealRequest {
   readonly algorithm?: SealAlgorithm
 }
 
-/** What to decrypt. */
+/**
+ * What to decrypt.
+ *
+ * @category Sealing
+ */
 export interface OpenRequest {
   readonly key: Uint8Array
   readonly nonce: Uint8Array
@@ -42,7 +64,22 @@ export interface OpenRequest {
   readonly algorithm?: SealAlgorithm
 }
 
-/** Encrypts: ciphertext ‖ tag, 16 bytes longer than the message. Throws `INVALID_ARGUMENT`. */
+/**
+ * Encrypts: ciphertext ‖ tag, 16 bytes longer than the message. Throws `INVALID_ARGUMENT`.
+ *
+ * @example
+ * ```ts
+ * import { randomBytes } from 'node:crypto'
+ * import { NONCE_BYTES, open, seal, SEAL_KEY_BYTES } from 'espalier/crypto'
+ *
+ * const key = randomBytes(SEAL_KEY_BYTES)
+ * const nonce = randomBytes(NONCE_BYTES['xchacha20-poly1305'])
+ * const sealed = seal({ key, nonce, message: Buffer.from('an apple tree') })
+ * console.log(Buffer.from(open({ key, nonce, sealed })).toString()) // an apple tree
+ * ```
+ *
+ * @category Sealing
+ */
 export function seal(request: SealRequest): Uint8Array {
   const { message } = checkOptions('request', request, SEAL_KEYS)
   const checked = checkBytes('message', message, MESSAGE_SIZE)
@@ -54,6 +91,8 @@ export function seal(request: SealRequest): Uint8Array {
 /**
  * As {@link seal}, into `out`, which is 16 bytes longer than the message, shares no memory with it, and is
  * reused from message to message: the form for many small ones. Throws `INVALID_ARGUMENT`.
+ *
+ * @category Sealing
  */
 export function sealInto(request: SealRequest, out: Uint8Array): void {
   const { message } = checkOptions('request', request, SEAL_KEYS)
@@ -63,7 +102,11 @@ export function sealInto(request: SealRequest, out: Uint8Array): void {
   native(() => addon().seal(extended, key, nonce, aad, checked, out))
 }
 
-/** Decrypts. Throws `DECRYPT_FAILED` when anything was changed, `INVALID_ARGUMENT` for wrong types and sizes. */
+/**
+ * Decrypts. Throws `DECRYPT_FAILED` when anything was changed, `INVALID_ARGUMENT` for wrong types and sizes.
+ *
+ * @category Sealing
+ */
 export function open(request: OpenRequest): Uint8Array {
   const { sealed } = checkOptions('request', request, ['key', 'nonce', 'sealed', 'aad', 'algorithm'])
   const checked = checkBytes('sealed', sealed, { min: 0, max: MAX_MESSAGE_BYTES + TAG_BYTES })

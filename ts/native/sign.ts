@@ -13,19 +13,43 @@ import { Handle } from './handle.ts'
 import { addon } from './load.ts'
 import { runJob } from './queue.ts'
 
-/** Bytes in a public key (FIPS 204 table 2). */
+/**
+ * Bytes in a public key (FIPS 204 table 2).
+ *
+ * @category Signatures
+ */
 export const PUBLIC_KEY_BYTES = 1952
-/** Bytes in a signature (FIPS 204 table 2). */
+/**
+ * Bytes in a signature (FIPS 204 table 2).
+ *
+ * @category Signatures
+ */
 export const SIGNATURE_BYTES = 3309
-/** Bytes in the seed ξ of a signing key. */
+/**
+ * Bytes in the seed ξ of a signing key.
+ *
+ * @category Signatures
+ */
 export const SIGNING_SEED_BYTES = 32
-/** Most bytes in a context string (FIPS 204 §5.2). */
+/**
+ * Most bytes in a context string (FIPS 204 §5.2).
+ *
+ * @category Signatures
+ */
 export const MAX_CONTEXT_BYTES = 255
 
-/** Which implementation of ML-DSA-65 works: `aws-lc` (default) or the independent `pqclean`. */
+/**
+ * Which implementation of ML-DSA-65 works: `aws-lc` (default) or the independent `pqclean`.
+ *
+ * @category Signatures
+ */
 export type SignatureProvider = 'aws-lc' | 'pqclean'
 
-/** How to sign. */
+/**
+ * How to sign.
+ *
+ * @category Signatures
+ */
 export interface SignOptions {
   /** Context string, at most 255 bytes; empty by default. Served by RustCrypto whatever the provider. */
   readonly context?: Uint8Array
@@ -35,7 +59,11 @@ export interface SignOptions {
   readonly provider?: SignatureProvider
 }
 
-/** How to verify. */
+/**
+ * How to verify.
+ *
+ * @category Signatures
+ */
 export interface VerifyOptions {
   /** The context string that was signed under; empty by default. */
   readonly context?: Uint8Array
@@ -43,7 +71,11 @@ export interface VerifyOptions {
   readonly provider?: SignatureProvider
 }
 
-/** One signature to be checked by {@link verifyMany}. */
+/**
+ * One signature to be checked by {@link verifyMany}.
+ *
+ * @category Signatures
+ */
 export interface SignedItem {
   readonly publicKey: Uint8Array
   readonly message: Uint8Array
@@ -51,7 +83,22 @@ export interface SignedItem {
   readonly context?: Uint8Array
 }
 
-/** A secret ML-DSA-65 key. The secret stays in native memory and is wiped when the key is disposed or collected. */
+/**
+ * A secret ML-DSA-65 key. The secret stays in native memory and is wiped when the key is disposed or collected.
+ *
+ * @example
+ * ```ts
+ * import { SigningKey, verify } from 'espalier/crypto'
+ *
+ * const key = SigningKey.generate()
+ * const message = Buffer.from('message')
+ * const signature = key.sign(message)
+ * console.log(verify(key.publicKey, message, signature)) // true
+ * console.log(verify(key.publicKey, Buffer.from('another'), signature)) // false
+ * ```
+ *
+ * @category Signatures
+ */
 export class SigningKey {
   /** 1,952 bytes. */
   readonly publicKey: Uint8Array
@@ -104,6 +151,8 @@ export function signWithHandle(handle: number, message: Uint8Array, options?: Si
 /**
  * Whether `signature` is `publicKey`'s signature of `message`. Throws `INVALID_ARGUMENT` for wrong types and
  * sizes, `UNSUPPORTED` for a provider that this build lacks.
+ *
+ * @category Signatures
  */
 export function verify(
   publicKey: Uint8Array,
@@ -123,6 +172,21 @@ export function verify(
 /**
  * Checks up to 65,536 signatures on all cores; one answer for each, in order. Everything is copied before this
  * returns. Rejects with `INVALID_ARGUMENT` for wrong types and sizes.
+ *
+ * @example
+ * ```ts
+ * import { SigningKey, verifyMany } from 'espalier/crypto'
+ *
+ * const key = SigningKey.generate()
+ * const { publicKey } = key
+ * const items = ['one', 'two', 'three'].map((text) => {
+ *   const message = Buffer.from(text)
+ *   return { publicKey, message, signature: key.sign(message) }
+ * })
+ * console.log(await verifyMany(items)) // [ true, true, true ]
+ * ```
+ *
+ * @category Signatures
  */
 export async function verifyMany(items: readonly SignedItem[]): Promise<boolean[]> {
   const parts = checkList('items', items, MAX_ITEMS).flatMap((item, index) =>

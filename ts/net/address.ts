@@ -2,7 +2,11 @@ import { isIP } from 'node:net'
 import { EspalierError } from '../base/error.ts'
 import { parseNodeId, type NodeId } from '../base/identity.ts'
 
-/** A literal UDP endpoint. Host names never appear here: the operator's are resolved before. */
+/**
+ * A literal UDP endpoint. Host names never appear here: the operator's are resolved before.
+ *
+ * @category Addresses
+ */
 export interface Address {
   /** IPv4 or IPv6 literal, canonical text. */
   readonly host: string
@@ -10,18 +14,30 @@ export interface Address {
   readonly port: number
 }
 
-/** Where a node may be reached. Without an id any node at the address is accepted (bootstrap only). */
+/**
+ * Where a node may be reached. Without an id any node at the address is accepted (bootstrap only).
+ *
+ * @category Addresses
+ */
 export interface PeerAddress {
   readonly id?: NodeId
   readonly addresses: readonly Address[]
 }
 
-/** `192.0.2.1:4040` or `[2001:db8::1]:4040`. */
+/**
+ * `192.0.2.1:4040` or `[2001:db8::1]:4040`.
+ *
+ * @category Addresses
+ */
 export function formatAddress(address: Address): string {
   return address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`
 }
 
-/** Parses {@link formatAddress}'s form. Throws `INVALID_ARGUMENT`. */
+/**
+ * Parses {@link formatAddress}'s form. Throws `INVALID_ARGUMENT`.
+ *
+ * @category Addresses
+ */
 export function parseAddress(text: string): Address {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):([0-9]{1,5})$/.exec(text)
   const host = (match?.[1] ?? match?.[2] ?? '').toLowerCase()
@@ -37,7 +53,19 @@ export function parseAddress(text: string): Address {
   return { host, port }
 }
 
-/** Parses `address` or `nodeid@address`. Throws `INVALID_ARGUMENT`. */
+/**
+ * Parses `address` or `nodeid@address`. Throws `INVALID_ARGUMENT`.
+ *
+ * @example
+ * ```ts
+ * import { formatAddress, parsePeerAddress } from 'espalier'
+ *
+ * const { addresses, id } = parsePeerAddress('[2001:db8::1]:4840')
+ * console.log(addresses.map(formatAddress), id) // [ '[2001:db8::1]:4840' ] undefined
+ * ```
+ *
+ * @category Addresses
+ */
 export function parsePeerAddress(text: string): PeerAddress {
   const at = text.indexOf('@')
   if (at < 0) return { addresses: [parseAddress(text)] }

@@ -2,10 +2,18 @@ import type { EspalierError } from '../base/error.ts'
 import type { NodeId } from '../base/identity.ts'
 import type { Address, PeerAddress } from './address.ts'
 
-/** Urgency of traffic, highest first; a lower class never delays a higher one. */
+/**
+ * Urgency of traffic, highest first; a lower class never delays a higher one.
+ *
+ * @category Transport
+ */
 export type TrafficClass = 'control' | 'request' | 'media' | 'message' | 'bulk'
 
-/** How long to wait, and when to give up early. */
+/**
+ * How long to wait, and when to give up early.
+ *
+ * @category Node
+ */
 export interface CallOptions {
   /** Ends the call with `ABORTED`. */
   readonly signal?: AbortSignal
@@ -13,7 +21,11 @@ export interface CallOptions {
   readonly timeoutMs?: number
 }
 
-/** How to send one request. */
+/**
+ * How to send one request.
+ *
+ * @category Transport
+ */
 export interface RequestOptions extends CallOptions {
   /** Default `request`. */
   readonly trafficClass?: TrafficClass
@@ -21,7 +33,11 @@ export interface RequestOptions extends CallOptions {
   readonly maxResponseBytes?: number
 }
 
-/** How to open a stream. */
+/**
+ * How to open a stream.
+ *
+ * @category Transport
+ */
 export interface StreamOptions extends CallOptions {
   /** Default `bulk`. */
   readonly trafficClass?: TrafficClass
@@ -29,6 +45,8 @@ export interface StreamOptions extends CallOptions {
 
 /**
  * How bytes move. Two implementations, real QUIC and the simulator, pass one contract suite.
+ *
+ * @category Transport
  */
 export interface Transport {
   readonly localId: NodeId
@@ -54,24 +72,40 @@ export interface Transport {
   close(): Promise<void>
 }
 
-/** A peer whose id is known. */
+/**
+ * A peer whose id is known.
+ *
+ * @category Transport
+ */
 export interface KnownPeer extends PeerAddress {
   readonly id: NodeId
 }
 
-/** A request that may be answered more than once, as sent together with a dial. */
+/**
+ * A request that may be answered more than once, as sent together with a dial.
+ *
+ * @category Transport
+ */
 export interface FirstRequest extends RequestOptions {
   readonly protocol: number
   readonly body: Uint8Array
 }
 
-/** The outcomes of a dial and of the request that went with it. */
+/**
+ * The outcomes of a dial and of the request that went with it.
+ *
+ * @category Transport
+ */
 export interface Dialled {
   readonly connection: Promise<Connection>
   readonly answer: Promise<Uint8Array>
 }
 
-/** What the owner of a transport does with what arrives. None of these may throw. */
+/**
+ * What the owner of a transport does with what arrives. None of these may throw.
+ *
+ * @category Transport
+ */
 export interface Inbound {
   /**
    * Answers a request. A rejection travels back as its code and a short text; another error than
@@ -80,12 +114,17 @@ export interface Inbound {
   onRequest(request: InboundRequest): Promise<Uint8Array>
   /** Takes over a stream that the peer opened. */
   onStream(protocol: number, stream: ByteStream, connection: Connection): void
+  /** Takes a datagram, which may come late, twice or never. */
   onDatagram(protocol: number, body: Uint8Array, connection: Connection): void
   /** A connection in either direction is up; `connection.closed` tells its end. */
   onConnection(connection: Connection): void
 }
 
-/** One request from a peer. */
+/**
+ * One request from a peer.
+ *
+ * @category Transport
+ */
 export interface InboundRequest {
   readonly protocol: number
   /** Owned by the receiver. */
@@ -101,7 +140,11 @@ export interface InboundRequest {
   readonly signal: AbortSignal
 }
 
-/** A live, mutually authenticated connection; at most one per pair of nodes. */
+/**
+ * A live, mutually authenticated connection; at most one per pair of nodes.
+ *
+ * @category Transport
+ */
 export interface Connection {
   /** The id that the handshake proved. */
   readonly peer: NodeId
@@ -115,16 +158,23 @@ export interface Connection {
    * and whatever code the handler answered, with a text of at most a few hundred characters.
    */
   request(protocol: number, body: Uint8Array, options?: RequestOptions): Promise<Uint8Array>
+  /** Opens a stream to the handler of `protocol`. Codes: those of {@link request}. */
   openStream(protocol: number, options?: StreamOptions): Promise<ByteStream>
   /** False when the path cannot take it. */
   sendDatagram(protocol: number, body: Uint8Array): boolean
   /** Settles once, with `CLOSED` when this side closed, else `CONNECTION_LOST`; never rejects. */
   readonly closed: Promise<EspalierError>
+  /** Ends the connection; the peer is told `code`. Idempotent. */
   close(code: number): void
+  /** Counts and times of this moment. */
   stats(): ConnectionStats
 }
 
-/** A reliable byte stream in both directions with back-pressure. Iterating it reads to the end. */
+/**
+ * A reliable byte stream in both directions with back-pressure. Iterating it reads to the end.
+ *
+ * @category Transport
+ */
 export interface ByteStream extends AsyncIterable<Uint8Array> {
   readonly peer: NodeId
   /**
@@ -140,7 +190,11 @@ export interface ByteStream extends AsyncIterable<Uint8Array> {
   reset(code: number): void
 }
 
-/** What is known of a connection. */
+/**
+ * What is known of a connection.
+ *
+ * @category Watching
+ */
 export interface ConnectionStats {
   /** TLS group that the handshake used, for example `MLKEM768`. */
   readonly keyExchange: string

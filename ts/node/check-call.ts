@@ -3,13 +3,21 @@ import { parseNodeId, type NodeId } from '../base/identity.ts'
 import { checkOptions, integer, optional, shape, text } from '../base/options.ts'
 import type { CallOptions } from '../net/transport.ts'
 
-/** How to write a named value. */
+/**
+ * How to write a named value.
+ *
+ * @category Named values
+ */
 export interface PutValueOptions extends CallOptions {
   /** Write only over this sequence, else `RECORD_STALE`; 0 means that there must be no value yet. */
   readonly expectSequence?: number
 }
 
-/** How to read a named value. */
+/**
+ * How to read a named value.
+ *
+ * @category Named values
+ */
 export interface GetValueOptions extends CallOptions {
   /** The NodeId whose value it is. Default: the reading node's own. */
   readonly owner?: string

@@ -11,13 +11,21 @@ const MAX_SIZE = 64
 // Starting more at once only makes each of them slower.
 const STARTED_TOGETHER = 4
 
-/** What {@link localNetwork} may be told beside the size. */
+/**
+ * What {@link localNetwork} may be told beside the size.
+ *
+ * @category Local network
+ */
 export interface LocalNetworkOptions {
   /** For every node; the directory, the host, the port and the peer to join through are chosen. */
   readonly node?: Omit<NodeOptions, 'dataDir' | 'port' | 'hosts' | 'bootstrap' | 'allowPrivate'>
 }
 
-/** Several real nodes in this process: see {@link localNetwork}. */
+/**
+ * Several real nodes in this process: see {@link localNetwork}.
+ *
+ * @category Local network
+ */
 export interface LocalNetwork extends AsyncDisposable {
   readonly nodes: readonly EspalierNode[]
   /** What the nodes join through, for one more of your own: `ID@127.0.0.1:PORT`. */
@@ -31,6 +39,19 @@ export interface LocalNetwork extends AsyncDisposable {
 /**
  * A network of `size` real nodes (1 to 64) for tests: post-quantum QUIC over loopback, directories of
  * their own below a temporary one, everything gone after `stop` or at the end of `await using`.
+ *
+ * @example
+ * ```ts
+ * import { localNetwork } from 'espalier/testing'
+ *
+ * const network = await localNetwork(3)
+ * const [alice, bob] = network.nodes
+ * const { ref } = await alice!.objects.put(Buffer.from('an apple tree'))
+ * console.log(Buffer.from(await bob!.objects.getBytes(ref)).toString()) // an apple tree
+ * await network.stop()
+ * ```
+ *
+ * @category Local network
  */
 export async function localNetwork(size: number, options: LocalNetworkOptions = {}): Promise<LocalNetwork> {
   if (!Number.isInteger(size) || size < 1 || size > MAX_SIZE) {

@@ -32,6 +32,18 @@ type Phase =
 /**
  * Makes a node; nothing is opened or sent before `start`. Throws `INVALID_ARGUMENT` for an option that
  * is unknown or out of range.
+ *
+ * @example
+ * ```ts
+ * import { createNode, privateNetwork } from 'espalier'
+ *
+ * const node = createNode({ dataDir: 'node', port: 0, ...privateNetwork() })
+ * await node.start()
+ * console.log(node.id.length, node.addresses.length > 0) // 52 true
+ * await node.stop()
+ * ```
+ *
+ * @category Node
  */
 export function createNode(options: NodeOptions): EspalierNode {
   return new EspalierNode(checkNodeOptions(options))
@@ -41,6 +53,8 @@ export function createNode(options: NodeOptions): EspalierNode {
  * One node of the network: what {@link createNode} returns. It runs from `start` to `stop` and is not
  * started again; the same directory gives the same identity to a new one.
  * Every call before `start` ends with `INVALID_STATE`, every call after `stop` with `CLOSED`.
+ *
+ * @category Node
  */
 export class EspalierNode implements AsyncDisposable {
   readonly #options: CheckedOptions
@@ -111,6 +125,18 @@ export class EspalierNode implements AsyncDisposable {
    * (or, alone in the network, this one) has stored it. Codes: `VALUE_TOO_LARGE` (over 256 bytes),
    * `QUORUM_FAILED`, `RECORD_STALE` (`details.sequence` is the current one), `INVALID_ARGUMENT`, `TIMEOUT`
    * (default 30,000 ms), `ABORTED`.
+   *
+   * @example
+   * ```ts
+   * import { localNetwork } from 'espalier/testing'
+   *
+   * const network = await localNetwork(3)
+   * const [alice, bob] = network.nodes
+   * const { sequence } = await alice!.put('season', Buffer.from('winter'))
+   * const found = await bob!.get('season', { owner: alice!.id })
+   * console.log(sequence, Buffer.from(found!.value).toString()) // 1 winter
+   * await network.stop()
+   * ```
    */
   async put(
     name: string,

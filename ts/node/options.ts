@@ -2,7 +2,11 @@ import type { Registry } from 'prom-client'
 import type { Log } from '../base/log.ts'
 import type { PeerAddress } from '../net/address.ts'
 
-/** What `createNode` takes. Only `dataDir` is required. */
+/**
+ * What `createNode` takes. Only `dataDir` is required.
+ *
+ * @category Node
+ */
 export interface NodeOptions {
   /** Directory of the identity, the database and the shards; made with mode 0700 when missing. */
   readonly dataDir: string
@@ -29,7 +33,11 @@ export interface NodeOptions {
   readonly metrics?: MetricsOptions
 }
 
-/** How a node shows its metrics, health and readiness; docs/guide/metrics.md lists the metrics. */
+/**
+ * How a node shows its metrics, health and readiness; docs/guide/metrics.md lists the metrics.
+ *
+ * @category Watching
+ */
 export interface MetricsOptions {
   /** Serve `/metrics`, `/health` and `/ready` by HTTP on this TCP port; 0 takes any free one. Default: no server. */
   readonly port?: number

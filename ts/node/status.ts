@@ -4,7 +4,11 @@ import type { Rpc } from '../net/rpc.ts'
 import type { ConnectionStats } from '../net/transport.ts'
 import type { Services } from './services.ts'
 
-/** Counts and sizes of one moment. */
+/**
+ * Counts and sizes of one moment.
+ *
+ * @category Watching
+ */
 export interface NodeStatus {
   /** Nodes in the routing table. */
   readonly peers: number
@@ -18,7 +22,11 @@ export interface NodeStatus {
   readonly memoryPeakBytes: number
 }
 
-/** One live connection. */
+/**
+ * One live connection.
+ *
+ * @category Watching
+ */
 export interface ConnectionSummary extends ConnectionStats {
   readonly peer: NodeId
   readonly remote: Address
@@ -26,7 +34,11 @@ export interface ConnectionSummary extends ConnectionStats {
   readonly outbound: boolean
 }
 
-/** One entry of the routing table. */
+/**
+ * One entry of the routing table.
+ *
+ * @category Watching
+ */
 export interface PeerSummary {
   readonly id: NodeId
   readonly addresses: readonly Address[]

@@ -31,6 +31,8 @@ import { Transfers } from './transfers.ts'
 /**
  * Objects of any size on the network: encrypted, erasure-coded, checked by hash. Memory is bounded by
  * segments of 4 MiB whatever the size of the object; bytes that are given as one array are copied first.
+ *
+ * @category Objects
  */
 export class Objects {
   readonly #deps: ObjectsDeps & { readonly coder: NonNullable<ObjectsDeps['coder']> }
@@ -76,6 +78,16 @@ export class Objects {
    * `QUORUM_FAILED` (details: stored, needed), `VALUE_TOO_LARGE` (over about 5.5 TiB), `ABORTED`, `TIMEOUT`,
    * `CLOSED`, `INVALID_ARGUMENT`. After a failure nothing is published; shards that were already placed
    * expire with their lease.
+   *
+   * @example
+   * ```ts
+   * import { localNetwork } from 'espalier/testing'
+   *
+   * const network = await localNetwork(3)
+   * const { ref, layout } = await network.nodes[0]!.objects.put(Buffer.from('an apple tree'))
+   * console.log(ref.startsWith('espalier:'), layout) // true { dataShards: 2, parityShards: 1 }
+   * await network.stop()
+   * ```
    */
   async put(data: ObjectSource, options: PutOptions = {}): Promise<PutResult> {
     this.#checkRunning()
@@ -95,13 +107,48 @@ export class Objects {
    * was found and its manifest checked; leaving the iteration early ends the transfer. Codes, here or
    * while iterating: `NOT_FOUND`, `SHARDS_MISSING` (details: found, needed), `RECORD_INVALID`,
    * `SIGNATURE_INVALID`, `DECRYPT_FAILED`, `ABORTED`, `TIMEOUT`, `CLOSED`, `INVALID_ARGUMENT`.
+   *
+   * @example
+   * ```ts
+   * import { localNetwork } from 'espalier/testing'
+   *
+   * const network = await localNetwork(3)
+   * const [alice, bob] = network.nodes
+   * const { ref } = await alice!.objects.put(new Uint8Array(5_000_000))
+   * let sizeBytes = 0
+   * for await (const piece of await bob!.objects.get(ref, { range: { start: 4_000_000 } })) {
+   *   sizeBytes += piece.byteLength
+   * }
+   * console.log(sizeBytes) // 1000000
+   * await network.stop()
+   * ```
    */
   async get(ref: string, options: GetOptions = {}): Promise<AsyncIterable<Uint8Array>> {
     const call = checkGet(options)
     return (await this.#open(ref, call)).chunks
   }
 
-  /** The whole object in memory. Codes: those of {@link get}, and `VALUE_TOO_LARGE` before anything is read. */
+  /**
+   * The whole object in memory. Codes: those of {@link get}, and `VALUE_TOO_LARGE` before anything is read.
+   *
+   * @example
+   * ```ts
+   * import { EspalierError } from 'espalier'
+   * import { localNetwork } from 'espalier/testing'
+   *
+   * const network = await localNetwork(3)
+   * const [alice, bob] = network.nodes
+   * const { ref } = await alice!.objects.put(Buffer.from('an apple tree'))
+   * console.log(Buffer.from(await bob!.objects.getBytes(ref)).toString()) // an apple tree
+   *
+   * const code = await bob!.objects.getBytes(ref, { maxBytes: 5 }).catch((error) => {
+   *   if (error instanceof EspalierError) return error.code
+   *   throw error
+   * })
+   * console.log(code) // VALUE_TOO_LARGE
+   * await network.stop()
+   * ```
+   */
   async getBytes(ref: string, options: GetBytesOptions = {}): Promise<Uint8Array> {
     const { maxBytes, ...call } = checkGetBytes(options)
     const { range, chunks, abandon } = await this.#open(ref, call)

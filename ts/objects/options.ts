@@ -50,14 +50,22 @@ export interface ObjectsOptions {
   readonly hedgeMs?: number
 }
 
-/** What has been done of what there is to do. */
+/**
+ * What has been done of what there is to do.
+ *
+ * @category Objects
+ */
 export interface Progress {
   readonly doneBytes: number
   /** Unknown while a stream is stored. */
   readonly totalBytes?: number
 }
 
-/** How to store or read an object. */
+/**
+ * How to store or read an object.
+ *
+ * @category Objects
+ */
 export interface TransferOptions {
   /** Ends the transfer with `ABORTED`. */
   readonly signal?: AbortSignal
@@ -67,22 +75,38 @@ export interface TransferOptions {
   readonly onProgress?: (progress: Progress) => void
 }
 
-/** How to store an object. */
+/**
+ * How to store an object.
+ *
+ * @category Objects
+ */
 export type PutOptions = TransferOptions
 
-/** How to read an object. */
+/**
+ * How to read an object.
+ *
+ * @category Objects
+ */
 export interface GetOptions extends TransferOptions {
   /** Only these bytes; an end beyond the object's is the object's. Default: all. */
   readonly range?: { readonly start: number; readonly length?: number }
 }
 
-/** How to read an object into memory. */
+/**
+ * How to read an object into memory.
+ *
+ * @category Objects
+ */
 export interface GetBytesOptions extends GetOptions {
   /** A longer object, or range of it, is `VALUE_TOO_LARGE`. Default 268,435,456. */
   readonly maxBytes?: number
 }
 
-/** What was stored, and where. */
+/**
+ * What was stored, and where.
+ *
+ * @category Objects
+ */
 export interface PutResult {
   /** Reads the object; without the part after the last colon it can only be checked. */
   readonly ref: string
@@ -98,7 +122,11 @@ export interface PutResult {
   readonly reduced?: string
 }
 
-/** One node's part of a stored object. */
+/**
+ * One node's part of a stored object.
+ *
+ * @category Objects
+ */
 export interface StoredOn {
   readonly nodeId: NodeId
   readonly shardIndex: number

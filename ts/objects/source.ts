@@ -1,7 +1,11 @@
 import { open, type FileHandle } from 'node:fs/promises'
 import { EspalierError, toEspalierError } from '../base/error.ts'
 
-/** What can be stored: bytes, or a stream of bytes of the platform or of Node. */
+/**
+ * What can be stored: bytes, or a stream of bytes of the platform or of Node.
+ *
+ * @category Objects
+ */
 export type ObjectSource = Uint8Array | Blob | AsyncIterable<Uint8Array> | ReadableStream<Uint8Array>
 
 /** An object's plaintext, cut into segments as it is asked for. */

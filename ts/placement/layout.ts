@@ -1,6 +1,10 @@
 import { EspalierError } from '../base/error.ts'
 
-/** How many shards a segment is cut into, and how many of them may be lost. */
+/**
+ * How many shards a segment is cut into, and how many of them may be lost.
+ *
+ * @category Objects
+ */
 export interface ShardLayout {
   readonly dataShards: number
   readonly parityShards: number

@@ -5,7 +5,11 @@ import { Meter } from '../base/metrics.ts'
 import { StubSigner } from './crypto.ts'
 import type { World } from './world.ts'
 
-/** The `Env` of one simulated node, and its id. The name alone decides about keys and randomness. */
+/**
+ * The `Env` of one simulated node, and its id. The name alone decides about keys and randomness.
+ *
+ * @category Simulator
+ */
 export function simEnv(
   world: World,
   options: { readonly name: string; readonly log?: Log },

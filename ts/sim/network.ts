@@ -6,15 +6,24 @@ import type { World } from './world.ts'
 /** A silent connection is given up after this, as QUIC's idle time-out does. */
 export const IDLE_MS = 30_000
 
-/** What the network knows of a node that listens. */
+/**
+ * What the network knows of a node that listens.
+ *
+ * @category Simulator
+ */
 export interface SimEndpoint {
   readonly localId: NodeId
   /** Ends the node as `kill -9` does: nobody is told. */
   vanish(): void
 }
 
-/** What the network does to the paths that connections run on. */
+/**
+ * What the network does to the paths that connections run on.
+ *
+ * @category Simulator
+ */
 export interface NetworkPath {
+  /** Whether it ends at that node. */
   joins(id: NodeId): boolean
   /** Nothing passes any more, and nobody is told. */
   cut(): void
@@ -24,6 +33,11 @@ export interface NetworkPath {
   reachabilityChanged(): void
 }
 
+/**
+ * How the simulated network behaves.
+ *
+ * @category Simulator
+ */
 export interface SimNetworkOptions {
   /** One-way delay between two nodes. Default: from 5 to 80 ms, fixed for each pair by the seed. */
   readonly latencyMs?: (a: NodeId, b: NodeId) => number
@@ -31,7 +45,11 @@ export interface SimNetworkOptions {
   readonly datagramLossRatio?: number
 }
 
-/** Who can reach whom, how fast and how reliably. */
+/**
+ * Who can reach whom, how fast and how reliably.
+ *
+ * @category Simulator
+ */
 export class SimNetwork {
   readonly world: World
   /** Bounded by the nodes of the world. */
@@ -66,30 +84,37 @@ export class SimNetwork {
     this.#endpoints.set(name, endpoint)
   }
 
+  /** Forgets who listens there. */
   detach(address: Address): void {
     this.#endpoints.delete(formatAddress(address))
   }
 
+  /** Who listens there. */
   endpointAt(address: Address): SimEndpoint | undefined {
     return this.#endpoints.get(formatAddress(address))
   }
 
+  /** One-way delay between two nodes. */
   latencyMs(a: NodeId, b: NodeId): number {
     return this.#latencyMs(a, b)
   }
 
+  /** Draws whether the next datagram is lost. */
   losesDatagram(): boolean {
     return this.#lossRatio > 0 && this.#lossRng.float() < this.#lossRatio
   }
 
+  /** Whether no partition lies between two nodes. */
   canReach(a: NodeId, b: NodeId): boolean {
     return this.#groups.get(a) === this.#groups.get(b)
   }
 
+  /** Takes a path into account when the network changes. */
   addLink(link: NetworkPath): void {
     this.#links.add(link)
   }
 
+  /** The opposite of {@link addLink}. */
   removeLink(link: NetworkPath): void {
     this.#links.delete(link)
   }

@@ -4,6 +4,8 @@ import type { Rng } from '../base/rng.ts'
 /**
  * Reproducible randomness (Doty-Humphrey's sfc32). `split` gives an independent generator for a label
  * without drawing from this one, so that one more draw in one place moves nothing elsewhere.
+ *
+ * @category Simulator
  */
 export class SeededRng implements Rng {
   readonly seed: string
@@ -15,6 +17,7 @@ export class SeededRng implements Rng {
     this.#state = Uint32Array.from([0, 4, 8, 12], (at) => digest.readUInt32LE(at))
   }
 
+  /** An independent generator: equal labels give equal ones. */
   split(label: string | number): SeededRng {
     return new SeededRng(`${this.seed}/${label}`)
   }

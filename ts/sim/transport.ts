@@ -19,7 +19,11 @@ const DEFAULT_PORT = 4_840
 /** A handshake that has not finished by then is given up by the accepting side. */
 const HALF_OPEN_MS = 5_000
 
-/** The simulator's `Transport`: same promises as the real one, over a {@link SimNetwork}. */
+/**
+ * The simulator's `Transport`: same promises as the real one, over a {@link SimNetwork}.
+ *
+ * @category Simulator
+ */
 export class SimTransport implements Transport, SimEndpoint {
   readonly localId: NodeId
   readonly address: Address

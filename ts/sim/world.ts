@@ -11,6 +11,17 @@ const START_UNIX_MS = 1_767_225_600_000
  * Simulated time. Events run in order of (time, scheduling); promise continuations run between
  * instants, all of an instant's at once, so that a turn of the host's loop is paid for each instant and
  * not for each event. Equal seeds give equal traces.
+ *
+ * @example
+ * ```ts
+ * import { World } from 'espalier/testing'
+ *
+ * const world = new World({ seed: 1 })
+ * world.schedule(60_000, () => console.log(world.nowMs)) // 60000
+ * await world.run(60_000)
+ * ```
+ *
+ * @category Simulator
  */
 export class World {
   readonly rng: SeededRng
