@@ -152,18 +152,12 @@ const REQUESTS: readonly NodeMetric[] = [
         own_requests_waiting: queued,
         served_requests: served,
         dials,
+        native_handshakes: figures.get('level.handshakes') ?? 0,
         native_operations: figures.get('level.operations') ?? 0,
         native_requests: figures.get('level.requests_served') ?? 0,
         database: source.store.pendingCalls,
       }
     }),
-  },
-  {
-    kind: 'gauge',
-    name: 'served_request_bytes',
-    labels: [],
-    help: 'Bytes of requests of peers that wait for their answer',
-    read: native('level.request_bytes_served'),
   },
 ]
 

@@ -51,6 +51,20 @@ export const PROCESS_METRICS: readonly ProcessMetric[] = [
   },
   {
     kind: 'gauge',
+    name: 'peer_bytes',
+    labels: ['kind'],
+    help: 'Bytes that the process holds for peers, by what they are held for',
+    read: ({ figures }) => familyOf(figures, { family: 'peer_bytes', labels: ['kind'] }),
+  },
+  {
+    kind: 'gauge',
+    name: 'peer_bytes_limit',
+    labels: [],
+    help: 'Most bytes that the process may hold for peers',
+    read: ({ figures }) => familyOf(figures, { family: 'peer_bytes_limit', labels: [] }),
+  },
+  {
+    kind: 'gauge',
     name: 'native_handles',
     labels: ['kind'],
     help: 'Native objects that this thread holds',

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use espalier_transport::budget;
 use napi_derive::napi;
 
 use crate::{arguments, environment, jobs};
@@ -48,7 +49,7 @@ pub fn transport_round_trips(endpoint: f64, most: f64) -> napi::Result<Vec<f64>>
         .collect())
 }
 
-/// What this JavaScript thread holds natively, and the jobs of the process.
+/// What this JavaScript thread holds natively, the jobs of the process, and the bytes that it holds for peers.
 #[napi(catch_unwind)]
 pub fn native_figures() -> napi::Result<Figures> {
     let environment = environment::current()?;
@@ -61,6 +62,20 @@ pub fn native_figures() -> napi::Result<Figures> {
     let handles = environment.handles();
     list.extend(handles.map(|(kind, count)| (format!("handles.{kind}"), count)));
     list.extend(jobs::under_way().map(|(pool, count)| (format!("jobs.{pool}"), count)));
-    let list = list.into_iter().map(|(name, count)| (name, count as u64));
-    Ok(Figures::of(list.collect()))
+    let mut list: Vec<_> = list
+        .into_iter()
+        .map(|(name, count)| (name, count as u64))
+        .collect();
+    let held = budget::held();
+    let held = [
+        held.receive,
+        held.read_ahead,
+        held.requests,
+        held.answers,
+        held.datagrams,
+    ];
+    let held = budget::Kind::LABELS.into_iter().zip(held);
+    list.extend(held.map(|(kind, bytes)| (format!("peer_bytes.{kind}"), bytes)));
+    list.push(("peer_bytes_limit".to_owned(), budget::limit()));
+    Ok(Figures::of(list))
 }

@@ -20,7 +20,7 @@ pub(crate) async fn accept(
     endpoint: quinn::Endpoint,
     servers: PerPath<Arc<quinn::ServerConfig>>,
 ) {
-    let under_way = Arc::new(AtomicUsize::new(0));
+    let under_way = shared.handshakes.clone();
     let mut rate = AddressRate::new(shared.limits.address_rates);
     while let Some(incoming) = endpoint.accept().await {
         let handshakes = under_way.load(Ordering::Relaxed);

@@ -273,12 +273,9 @@ impl Endpoint {
             .into_iter()
             .map(|(name, value)| (format!("count.{name}"), value));
         let levels = [
+            ("handshakes", self.shared.handshakes.load(Ordering::Relaxed)),
             ("operations", self.shared.operations.lock().len()),
             ("requests_served", self.shared.requests.lock().len()),
-            (
-                "request_bytes_served",
-                self.shared.request_bytes.load(Ordering::Relaxed),
-            ),
             ("streams", self.shared.streams.lock().len()),
         ];
         let levels = levels.map(|(name, value)| (format!("level.{name}"), value as u64));

@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) request_bytes: AtomicUsize,
     pub(crate) limits: Limits,
     pub(crate) counters: Arc<Counters>,
+    /// Inbound handshakes under way.
+    pub(crate) handshakes: Arc<AtomicUsize>,
     pub(crate) closing: AtomicBool,
     next_number: AtomicU32,
 }
@@ -56,6 +58,7 @@ impl Shared {
             operations: Mutex::default(),
             request_bytes: AtomicUsize::new(0),
             counters: Arc::default(),
+            handshakes: Arc::default(),
             closing: AtomicBool::new(false),
             next_number: AtomicU32::new(1),
         }
