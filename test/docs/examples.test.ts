@@ -1,11 +1,14 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import ts from 'typescript'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { runProgram } from '../e2e/support/child.ts'
 
+/** Where users have it beside the package. */
+const PROM_CLIENT = pathToFileURL(createRequire(import.meta.url).resolve('prom-client')).href
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
 /** Every ```ts block of the README and the guide with what it prints; a block that is missing here fails. */
@@ -14,6 +17,10 @@ const PRINTED: Readonly<Record<string, readonly (string | RegExp)[]>> = {
   'docs/guide/errors.md': ['not read: SHARDS_MISSING { found: 1, needed: 2 }\n'],
   'docs/guide/objects.md': ['stored 1000000 bytes as 2 + 1 shards\nread 1000000 bytes\n'],
   'docs/guide/values.md': ['1 winter\n2 spring\n'],
+  'docs/guide/metrics.md': [
+    'espalier_connections{direction="inbound"} 0\n',
+    'visits_total 1\nespalier_stored_records{node="first"} 0\nespalier_stored_records{node="second"} 0\n',
+  ],
   'docs/guide/nodes.md': ['MLKEM768 mldsa65 TLS_CHACHA20_POLY1305_SHA256\n'],
 }
 
@@ -69,4 +76,5 @@ function toJavaScript(source: string): string {
       compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext },
     })
     .outputText.replaceAll(/from "(espalier[^"]*)"/g, "from '$1'")
+    .replaceAll(/["']prom-client["']/g, JSON.stringify(PROM_CLIENT))
 }
