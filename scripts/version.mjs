@@ -7,17 +7,11 @@ import { localProgram, runProgram } from './pack/run.mjs'
 import { LICENCES, readJson, writeJson } from './pack/stage.mjs'
 import { TARGETS } from './targets.mjs'
 
-const CRATES = ['espalier-core', 'espalier-transport', 'espalier-binding']
 const manifest = readJson(join(root, 'package.json'))
 const { version } = manifest
 
 edit('Cargo.toml', (text) => replaced(text, /(\[workspace\.package\]\nversion = ")[^"]*/, version))
-edit('Cargo.lock', (text) =>
-  CRATES.reduce(
-    (lock, name) => replaced(lock, new RegExp(`(name = "${name}"\nversion = ")[^"]*`), version),
-    text,
-  ),
-)
+edit('Cargo.lock', (text) => replaced(text, /(name = "espalier-[a-z]+"\nversion = ")[^"]*/g, version))
 const bundle = join(root, 'npm', 'prebuilds', 'package.json')
 writeJson(bundle, { ...readJson(bundle), version })
 

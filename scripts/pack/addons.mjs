@@ -12,7 +12,10 @@ import { localProgram, runProgram } from './run.mjs'
 export function buildPrebuild(target, folder, { cross, env = {} }) {
   const args = ['--napi', '--tag-libc', '--name', 'espalier', '--cwd', folder]
   args.push('--platform', target.os, '--arch', target.cpu)
-  args.push('--node-gyp', join(root, 'scripts', 'cargo-node-gyp.mjs'))
+  const standIn = join(root, 'scripts', 'cargo-node-gyp.mjs')
+  // On Windows prebuildify asks a shell, which runs no .mjs file, and would cut a flag at its space.
+  const isWindows = process.platform === 'win32'
+  if (!isWindows) args.push('--node-gyp', standIn)
   // What zig links is stripped by its linker: the strip of this machine does not know foreign files.
   if (!cross) args.push('--strip')
   runProgram(localProgram('prebuildify'), args, {
@@ -20,6 +23,7 @@ export function buildPrebuild(target, folder, { cross, env = {} }) {
     env: {
       ...env,
       PREBUILD_LIBC: prebuildLibc(target),
+      ...(isWindows ? { PREBUILD_NODE_GYP: `node "${standIn}"` } : {}),
       ...(cross ? { ESPALIER_PACK_CROSS: '1', CARGO_PROFILE_RELEASE_STRIP: 'symbols' } : {}),
     },
   })

@@ -1,10 +1,11 @@
 // Lays out the folders that are packed: nothing in the working tree changes.
 import { createHash } from 'node:crypto'
-import { copyFileSync, cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { root } from '../install.mjs'
 import { artifactName } from './addons.mjs'
 import { localProgram, runProgram } from './run.mjs'
+import { TARGETS } from '../targets.mjs'
 
 const BUNDLE = 'espalier-prebuilds'
 export const LICENCES = ['LICENSE-MIT', 'LICENSE-APACHE']
@@ -26,12 +27,32 @@ export function stageCore(folder) {
     mkdirSync(dirname(join(folder, path)), { recursive: true })
     copyFileSync(join(root, path), join(folder, path))
   }
+  keepPackedCrates(folder)
   const manifest = readJson(join(root, 'package.json'))
   for (const field of ['scripts', 'devDependencies', 'allowScripts', 'napi']) delete manifest[field]
   // A peer, so that pnpm lets the core see it, and npm refuses a bundle of another version.
   manifest.peerDependencies = { [BUNDLE]: manifest.version }
   manifest.peerDependenciesMeta = { [BUNDLE]: { optional: true } }
   writeJson(join(folder, 'package.json'), manifest)
+}
+
+/** Takes crates that are not packed (fuzzing) out of the workspace and of its lock file; no version changes. */
+function keepPackedCrates(folder) {
+  const path = join(folder, 'Cargo.toml')
+  const text = readFileSync(path, 'utf8')
+  const packed = text.replace(/^members = \[(.*)\]$/m, (_, list) => {
+    const members = list.split(',').map((name) => name.trim())
+    return `members = [${members.filter((name) => existsSync(join(folder, JSON.parse(name)))).join(', ')}]`
+  })
+  if (packed === text) return
+  writeFileSync(path, packed)
+  runProgram(
+    'cargo',
+    ['metadata', '--format-version=1', '--offline', '--filter-platform', TARGETS[0].triple],
+    {
+      cwd: folder,
+    },
+  )
 }
 
 /**

@@ -106,10 +106,14 @@ describe('the tarballs of this machine', () => {
 
   test('carry what cargo needs, and the sources that were compiled', () => {
     const core = join(folder, 'unpacked', 'espalier')
-    const metadata = spawnSync('cargo', ['metadata', '--locked', '--no-deps', '--format-version=1'], {
-      cwd: core,
-      encoding: 'utf8',
-    })
+    const metadata = spawnSync(
+      'cargo',
+      ['metadata', '--locked', '--offline', '--format-version=1', '--filter-platform', host.triple],
+      {
+        cwd: core,
+        encoding: 'utf8',
+      },
+    )
 
     expect(metadata.status, metadata.stderr).toBe(0)
     const { packages } = JSON.parse(metadata.stdout) as { packages: { name: string }[] }

@@ -29,16 +29,18 @@ test('a new version of package.json reaches every manifest, and nothing else cha
     expect(changed, name).toBe(original.replace(`"version": "${was}"`, '"version": "7.8.9"'))
   }
   expect(lines('Cargo.toml')).toEqual(['version = "7.8.9"'])
-  expect(lines('Cargo.lock')).toEqual(Array(3).fill('version = "7.8.9"'))
+  const crates = readFileSync(join(copy, 'Cargo.lock'), 'utf8').match(/^name = "espalier-/gm) ?? []
+  expect(crates.length).toBeGreaterThanOrEqual(3)
+  expect(lines('Cargo.lock')).toEqual(crates.map(() => 'version = "7.8.9"'))
 })
 
 test('a tree in which the version has no place is an error that names the place', () => {
-  edit('Cargo.lock', (text) => text.replace('name = "espalier-core"', 'name = "other"'))
+  edit('Cargo.toml', (text) => text.replace('[workspace.package]', '[package]'))
 
   const { status, stderr } = propagate()
 
   expect(status).not.toBe(0)
-  expect(stderr).toContain('espalier-core')
+  expect(stderr).toContain('workspace')
 })
 
 function propagate(): { status: number | null; stderr: string } {
