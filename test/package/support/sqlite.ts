@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Project } from './project.ts'
 import { lockedVersion, type NodeRuntime, WORKSHOP } from './tools.ts'
@@ -15,6 +15,11 @@ const FOLDER = join(WORKSHOP, 'sqlite')
 export function compiledSqlite(runtime: NodeRuntime): Readonly<Record<string, string>> {
   if (!existsSync(join(FOLDER, fileName(runtime)))) return {}
   return { npm_config_better_sqlite3_local_prebuilds: FOLDER }
+}
+
+/** So that the next project compiles again. */
+export function forgetSqlite(): void {
+  rmSync(FOLDER, { recursive: true, force: true })
 }
 
 /** Keeps what a project compiled, for `compiledSqlite`. */
