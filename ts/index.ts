@@ -25,6 +25,7 @@ export {
   type Address,
   type PeerAddress,
 } from './net/address.ts'
+export { type DialTrace, type RequestTrace } from './net/trace.ts'
 export { type CallOptions, type ConnectionStats } from './net/transport.ts'
 export { type Objects } from './objects/objects.ts'
 export {

@@ -1,7 +1,9 @@
 import type { Env } from '../base/env.ts'
-import type { Meter } from '../base/metrics.ts'
+import type { ErrorCode } from '../base/error.ts'
+import type { NodeId } from '../base/identity.ts'
 import type { PeerAddress } from './address.ts'
 import { outcomeOf } from './tally.ts'
+import { traceDial } from './trace.ts'
 import type { CallOptions, Connection, Dialled, FirstRequest, KnownPeer, Transport } from './transport.ts'
 
 /** Dials through the transport, and counts how that ends and how long it takes. */
@@ -16,30 +18,31 @@ export class Connector {
 
   /** As `Transport.connect`. */
   connect(peer: PeerAddress, options?: CallOptions): Promise<Connection> {
-    return this.#observe(this.#transport.connect(peer, options))
+    return this.#observe(this.#transport.connect(peer, options), peer.id)
   }
 
   /** As `Transport.connectAndAsk`. */
   connectAndAsk(peer: KnownPeer, request: FirstRequest, options?: CallOptions): Dialled {
     const { connection, answer } = this.#transport.connectAndAsk(peer, request, options)
-    return { connection: this.#observe(connection), answer }
+    return { connection: this.#observe(connection, peer.id), answer }
   }
 
-  async #observe(dial: Promise<Connection>): Promise<Connection> {
+  async #observe(dial: Promise<Connection>, expected: NodeId | undefined): Promise<Connection> {
     const { clock, metrics } = this.#env
     const startedAtMs = clock.nowMs()
+    const end = (outcome: 'ok' | ErrorCode, peer: NodeId | undefined): number => {
+      const durationMs = clock.nowMs() - startedAtMs
+      metrics.counter('dials', { outcome }).add()
+      traceDial({ peer, outcome, durationMs })
+      return durationMs
+    }
     try {
       const connection = await dial
-      count(metrics, 'ok')
-      metrics.histogram('connectSeconds', {}).observe((clock.nowMs() - startedAtMs) / 1000)
+      metrics.histogram('connectSeconds', {}).observe(end('ok', connection.peer) / 1000)
       return connection
     } catch (error) {
-      count(metrics, outcomeOf(error))
+      end(outcomeOf(error), expected)
       throw error
     }
   }
-}
-
-function count(metrics: Meter, outcome: string): void {
-  metrics.counter('dials', { outcome }).add()
 }

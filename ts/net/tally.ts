@@ -1,5 +1,6 @@
 import { EspalierError, isErrorCode, type ErrorCode } from '../base/error.ts'
 import type { Counter, Histogram, Meter } from '../base/metrics.ts'
+import { traceRequest } from './trace.ts'
 
 /** Who began, as this node sees it. */
 export type Direction = 'inbound' | 'outbound'
@@ -23,6 +24,7 @@ export class Tally {
   succeeded(tookMs: number): void {
     this.#successes.add()
     this.#seconds.observe(tookMs / 1000)
+    traceRequest(this.#labels, 'ok', tookMs)
   }
 
   failed(error: unknown, tookMs: number): void {
@@ -34,6 +36,7 @@ export class Tally {
     }
     counter.add()
     this.#seconds.observe(tookMs / 1000)
+    traceRequest(this.#labels, code, tookMs)
   }
 }
 
