@@ -168,11 +168,19 @@ function hasGlibc(): boolean {
 }
 
 function readGlibc(): boolean {
-  const report: { excludeNetwork?: boolean; getReport(): object } = process.report
+  const report = process.report as ProcessReport | undefined
+  // Other runtimes than Node.js may have none.
+  if (report === undefined) return !existsSync('/etc/alpine-release')
   // A report looks up the names of all open connections unless it is told not to: that can take seconds.
   const before = report.excludeNetwork ?? false
   report.excludeNetwork = true
   const { header } = report.getReport() as { header?: { glibcVersionRuntime?: unknown } }
   report.excludeNetwork = before
   return header?.glibcVersionRuntime !== undefined
+}
+
+interface ProcessReport {
+  /** Node.js 20.13 and newer. */
+  excludeNetwork?: boolean
+  getReport(): object
 }

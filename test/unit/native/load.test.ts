@@ -173,17 +173,26 @@ test('a build in the folder of the user is left alone when others may have put i
   expect(attempts.join('\n')).toContain('others may write it')
 })
 
+test('a runtime without reports finds the addon all the same', () => {
+  const home = makePackage({ listed: built })
+  const packaged = addPlatformPackage(home)
+
+  expect(
+    load(home, {}, { setup: "Object.defineProperty(process, 'report', { value: undefined })" }).path,
+  ).toBe(packaged)
+})
+
 test('a runtime of an older Node-API is refused before any file is opened', () => {
   const home = makePackage()
   const named = join(home, 'named.node')
   install(named, built)
 
-  const { code, attempts, message } = load(home, { ESPALIER_NATIVE_PATH: named }, { nodeApi: '8' })
+  const { code, attempts, message } = load(home, { ESPALIER_NATIVE_PATH: named }, { setup: nodeApi(8) })
 
   expect(code).toBe('NATIVE_UNAVAILABLE')
   expect(attempts).toEqual([])
   expect(message).toContain('Node-API 8')
-  expect(load(home, { ESPALIER_NATIVE_PATH: named }, { nodeApi: '9' }).path).toBe(named)
+  expect(load(home, { ESPALIER_NATIVE_PATH: named }, { setup: nodeApi(9) }).path).toBe(named)
 })
 
 /** A package with only the loader in it, compiled as `npm run build:ts` compiles it. */
@@ -242,11 +251,11 @@ interface Outcome {
   readonly path: string | undefined
 }
 
-function load(home: string, env: Record<string, string> = {}, { nodeApi = '' } = {}): Outcome {
+function load(home: string, env: Record<string, string> = {}, { setup = '' } = {}): Outcome {
   const program = `
     import { createRequire } from 'node:module'
     const { cache } = createRequire(import.meta.url)
-    if (${JSON.stringify(nodeApi)}) Object.defineProperty(process, 'versions', { value: { ...process.versions, napi: ${JSON.stringify(nodeApi)} } })
+    ${setup}
     const { addon } = await import(${JSON.stringify(join(home, 'dist', 'native', 'load.js'))})
     try {
       const loaded = addon()
@@ -270,6 +279,11 @@ function load(home: string, env: Record<string, string> = {}, { nodeApi = '' } =
     encoding: 'utf8',
   })
   return JSON.parse(child.stdout) as Outcome
+}
+
+/** A line of a program that makes the runtime say it has another Node-API. */
+function nodeApi(version: number): string {
+  return `Object.defineProperty(process, 'versions', { value: { ...process.versions, napi: '${version}' } })`
 }
 
 /** Where a build lies that could not be put into the package; the version of the last package that was made. */

@@ -17,7 +17,7 @@ export const buildNativeCommand: Command = {
   usage: '[--out FILE] [--offline]',
   details: [
     'For platforms without a package of their own, and for people who run only what they built. It needs Rust 1.95',
-    'or newer, a C compiler, 1.5 GiB of disk while it runs and a few minutes; it says what is missing. The addon goes',
+    'or newer, a C compiler, half a GiB of disk while it runs and a few minutes; it says what is missing. The addon goes',
     'into this package, or into your cache folder when the package can not be written: Espalier finds it in both.',
     '',
     'Without a network: run `cargo vendor` in this package where there is one, copy the folder `vendor`, put what the',
