@@ -1,3 +1,5 @@
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -65,6 +67,26 @@ describe('a node with metrics', () => {
     expect((await fetch(`http://127.0.0.1:${port}/ready`)).status).toBe(200)
   })
 
+  test('is healthy but not ready while it joins', async () => {
+    const first = make({ port: 0 })
+    await first.start()
+    const port = first.metricsAddress?.port ?? 0
+    await first.stop()
+    // Nobody answers there, so that joining takes until it is given up.
+    const silent = createSocket('udp4').bind(0, '127.0.0.1')
+    await once(silent, 'listening')
+    const bootstrap = [`127.0.0.1:${silent.address().port}`]
+    const second = make({ port }, 1, bootstrap)
+    const starting = second.start().catch((error: unknown) => error)
+
+    const { status, text } = await untilServed(`http://127.0.0.1:${port}/ready`)
+    expect([status, text]).toEqual([503, 'the node is starting\n'])
+    expect((await fetch(`http://127.0.0.1:${port}/health`)).status).toBe(200)
+    await second.stop()
+    expect(await starting).toMatchObject({ code: 'ABORTED' })
+    silent.close()
+  })
+
   test.each([
     ['a port that is none', { port: 65_536 }],
     ['a host that is no address', { host: 'localhost' }],
@@ -80,13 +102,27 @@ describe('a node with metrics', () => {
   })
 })
 
-function make(metrics?: MetricsOptions, number = nodes.length): EspalierNode {
+function make(
+  metrics?: MetricsOptions,
+  number = nodes.length,
+  bootstrap: readonly string[] = [],
+): EspalierNode {
   const node = createNode({
     dataDir: join(directory, String(number)),
     hosts: ['127.0.0.1'],
     allowPrivate: true,
+    bootstrap,
     ...(metrics === undefined ? {} : { metrics }),
   })
   nodes.push(node)
   return node
+}
+
+/** What a server answers that is about to open its port. */
+async function untilServed(url: string): Promise<{ readonly status: number; readonly text: string }> {
+  for (;;) {
+    const answer = await fetch(url).catch(() => undefined)
+    if (answer !== undefined) return { status: answer.status, text: await answer.text() }
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
 }
