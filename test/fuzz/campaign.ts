@@ -1,7 +1,8 @@
+import { decode as cborg } from 'cborg'
 import { isDeepStrictEqual } from 'node:util'
-import { equalBytes, toHex } from '../../ts/base/bytes.ts'
+import { compareBytes, equalBytes, toHex } from '../../ts/base/bytes.ts'
 import { EspalierError, type ErrorCode } from '../../ts/base/error.ts'
-import { encodeTree, mutateTree, parseTree } from './cbor-tree.ts'
+import { encodeTree, mutateTree, parseTree, type CborNode } from './cbor-tree.ts'
 import { FastRandom, mutateBytes } from './mutator.ts'
 
 /** One decoder with what has to hold for it. */
@@ -87,10 +88,26 @@ function tryOne<Value>(fuzzed: FuzzCase<Value>, bytes: Uint8Array): boolean {
   const again = fuzzed.encode(value)
   if (equalBytes(again, bytes)) return true
   // Only extensions of later versions are left out, and they make the input longer.
+  if (fuzzed.isCbor !== false && !isCanonical(bytes)) throw broken(fuzzed, bytes, 'is not canonical')
   if (again.byteLength >= bytes.byteLength) throw broken(fuzzed, bytes, `encodes to ${toHex(again)}`)
   if (!isDeepStrictEqual(fuzzed.decode(again), value))
     throw broken(fuzzed, bytes, 'decodes to something else again')
   return true
+}
+
+/** Whether bytes are one item in the spelling of RFC 8949 §4.2, by two other readers. */
+export function isCanonical(bytes: Uint8Array): boolean {
+  // Throws for what is not well-formed, and for bytes that are left over.
+  cborg(bytes, { useMaps: true, strict: true, allowIndefinite: false, allowBigInt: true })
+  const tree = parseTree(bytes)
+  return isSorted(tree) && equalBytes(encodeTree(tree), bytes)
+}
+
+function isSorted(node: CborNode): boolean {
+  if (!('items' in node)) return true
+  const keys = node.major === 5 ? node.items.filter((_, at) => at % 2 === 0).map(encodeTree) : []
+  const ascends = keys.every((key, at) => at === 0 || compareBytes(keys[at - 1] ?? key, key) < 0)
+  return ascends && node.items.every(isSorted)
 }
 
 function broken(fuzzed: { readonly name: string }, bytes: Uint8Array, how: string): Error {
