@@ -488,7 +488,7 @@ impl Driver {
 
 /// The key comes from the identity, so that a node that was killed and started again on its port can tell the
 /// peers of its former life at once that their connections are gone (RFC 9000 §10.3).
-fn endpoint_config(key: &SigningKey) -> Result<EndpointConfig, TransportError> {
+pub(crate) fn endpoint_config(key: &SigningKey) -> Result<EndpointConfig, TransportError> {
     let derived = espalier_core::hash::derive_key("espalier 2026-11 stateless reset key v1", key.seed());
     let mut config = EndpointConfig::new(tls::reset_key(&derived));
     config

@@ -13,6 +13,9 @@ mod dial;
 pub mod endpoint;
 pub mod error;
 pub mod events;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzz;
 mod handshake;
 pub mod limits;
 mod link;

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 use espalier_core::identity::NODE_ID_BYTES;
 use parking_lot::Mutex;
 use quinn::{Connection, VarInt};
@@ -23,7 +23,7 @@ use crate::{
     request,
     shared::Shared,
     stats::LinkStats,
-    wire::DATAGRAM_HEADER_BYTES,
+    wire::{self, DATAGRAM_HEADER_BYTES},
 };
 
 /// One QUIC connection and how much goes over it.
@@ -282,18 +282,16 @@ async fn serve(shared: Arc<Shared>, link: Arc<Link>, carrier: Arc<Carrier>) {
 }
 
 async fn take_datagrams(shared: Arc<Shared>, link: LinkId, carrier: Arc<Carrier>) {
-    while let Ok(mut body) = carrier.connection.read_datagram().await {
-        if body.len() < DATAGRAM_HEADER_BYTES {
+    while let Ok(datagram) = carrier.connection.read_datagram().await {
+        let Some((protocol, body)) = wire::split_datagram(datagram) else {
             shared.counters.refuse(Refused::Malformed);
             continue;
-        }
+        };
         if shared.sink.waiting_bytes() > MAX_WAITING_DATAGRAM_BYTES {
             shared.counters.refuse(Refused::DatagramBytes);
             continue;
         }
-        let header: Bytes = body.split_to(DATAGRAM_HEADER_BYTES);
         shared.counters.datagram(Direction::Inbound, body.len());
-        let protocol = u16::from_le_bytes([header[0], header[1]]);
         shared.sink.push(Event::Datagram { link, protocol, body });
     }
 }

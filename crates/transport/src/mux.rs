@@ -106,23 +106,11 @@ impl Mux {
         self.v4.iter().chain(self.v6.iter())
     }
 
-    /// Takes out what is not QUIC. A batch of equal-sized packets (GRO) may be mixed.
-    fn keep_quic(&self, buffer: &mut [u8], meta: &mut RecvMeta) {
+    fn take(&self, buffer: &mut [u8], meta: &mut RecvMeta) {
         self.counters.packets(Direction::Inbound, meta.len);
-        let stride = meta.stride.max(1);
-        let mut kept = 0;
-        for start in (0..meta.len).step_by(stride) {
-            let end = (start + stride).min(meta.len);
-            if buffer[start] & QUIC_BIT == 0 {
-                self.counters.foreign_packet();
-                continue;
-            }
-            if kept != start {
-                buffer.copy_within(start..end, kept);
-            }
-            kept += end - start;
+        for _ in 0..keep_quic(buffer, meta) {
+            self.counters.foreign_packet();
         }
-        meta.len = kept;
         meta.addr = to_v6(meta.addr);
     }
 
@@ -142,7 +130,7 @@ impl Mux {
             // packets to come.
             if let Ok(count) = received {
                 for (buffer, meta) in bufs.iter_mut().zip(meta.iter_mut()).take(count) {
-                    self.keep_quic(buffer, meta);
+                    self.take(buffer, meta);
                 }
                 return Poll::Ready(Ok(count));
             }
@@ -287,6 +275,28 @@ impl fmt::Debug for Poller {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Poller")
     }
+}
+
+/// Takes out what is not QUIC and answers how many packets that were. A batch of equal-sized packets (GRO) may be
+/// mixed.
+pub(crate) fn keep_quic(buffer: &mut [u8], meta: &mut RecvMeta) -> usize {
+    let stride = meta.stride.max(1);
+    let len = meta.len.min(buffer.len());
+    let mut kept = 0;
+    let mut foreign = 0;
+    for start in (0..len).step_by(stride) {
+        let end = start.saturating_add(stride).min(len);
+        if buffer[start] & QUIC_BIT == 0 {
+            foreign += 1;
+            continue;
+        }
+        if kept != start {
+            buffer.copy_within(start..end, kept);
+        }
+        kept += end - start;
+    }
+    meta.len = kept;
+    foreign
 }
 
 /// The address as quinn wants it.

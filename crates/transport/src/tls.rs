@@ -64,6 +64,19 @@ pub struct TlsConfigs {
 ///
 /// [`TransportError::Internal`] when the library refuses the configuration.
 pub fn configs(key: &Arc<SigningKey>, resumes: bool) -> Result<TlsConfigs, TransportError> {
+    let (client, server, negotiated) = sessions(key, resumes)?;
+    Ok(TlsConfigs {
+        client: quinn::ClientConfig::new(Arc::new(client)),
+        server: quinn::ServerConfig::with_crypto(Arc::new(server)),
+        negotiated,
+    })
+}
+
+/// What begins a session on either side.
+pub(crate) fn sessions(
+    key: &Arc<SigningKey>,
+    resumes: bool,
+) -> Result<(QuicClientConfig, QuicServerConfig, Negotiated), TransportError> {
     let provider = Arc::new(provider());
     let negotiated = negotiated(&provider)?;
     let certified = certified_key(key);
@@ -113,11 +126,7 @@ pub fn configs(key: &Arc<SigningKey>, resumes: bool) -> Result<TlsConfigs, Trans
 
     let client = QuicClientConfig::with_initial(Arc::new(client), initial).map_err(|_| no_suite())?;
     let server = QuicServerConfig::with_initial(Arc::new(server), initial).map_err(|_| no_suite())?;
-    Ok(TlsConfigs {
-        client: quinn::ClientConfig::new(Arc::new(client)),
-        server: quinn::ServerConfig::with_crypto(Arc::new(server)),
-        negotiated,
-    })
+    Ok((client, server, negotiated))
 }
 
 /// The name to dial for a node, or for any.
@@ -135,7 +144,11 @@ pub(crate) fn reset_key(key: &[u8; 32]) -> Arc<dyn quinn::crypto::HmacKey> {
 
 /// The id that the handshake of `connection` proved.
 pub(crate) fn peer_id(connection: &quinn::Connection) -> Option<[u8; NODE_ID_BYTES]> {
-    let identity = connection.peer_identity()?;
+    proved_id(connection.peer_identity()?.as_ref())
+}
+
+/// The id in what a session answers about its peer.
+pub(crate) fn proved_id(identity: &dyn std::any::Any) -> Option<[u8; NODE_ID_BYTES]> {
     let certificates = identity.downcast_ref::<Vec<CertificateDer<'static>>>()?;
     public_key(certificates.first()?.as_ref()).map(node_id)
 }
@@ -183,7 +196,7 @@ fn certified_key(key: &Arc<SigningKey>) -> Arc<CertifiedKey> {
 }
 
 /// The raw key inside a `SubjectPublicKeyInfo`, when it is an ML-DSA-65 key in its only DER spelling.
-fn public_key(spki: &[u8]) -> Option<&[u8]> {
+pub(crate) fn public_key(spki: &[u8]) -> Option<&[u8]> {
     let (head, key) = spki.split_at_checked(spki.len().checked_sub(PUBLIC_KEY_BYTES)?)?;
     let expected = public_key_to_spki(&alg_id::ML_DSA_65, key);
     (expected.as_ref().strip_suffix(key) == Some(head)).then_some(key)

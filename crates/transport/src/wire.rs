@@ -96,6 +96,15 @@ impl Header {
     }
 }
 
+/// Protocol and body of a datagram; nothing when it is too short to have them.
+pub(crate) fn split_datagram(mut bytes: Bytes) -> Option<(u16, Bytes)> {
+    if bytes.len() < DATAGRAM_HEADER_BYTES {
+        return None;
+    }
+    let header = bytes.split_to(DATAGRAM_HEADER_BYTES);
+    Some((u16::from_le_bytes([header[0], header[1]]), bytes))
+}
+
 /// An answer as it travels: a status byte, then the body, or code, zero byte and text of an error.
 pub(crate) fn encode_answer(answer: &Result<Bytes, Refusal>) -> Bytes {
     match answer {

@@ -1,0 +1,4 @@
+//! `erasure` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| espalier_fuzz::run("erasure", data));

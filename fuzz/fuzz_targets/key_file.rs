@@ -1,0 +1,4 @@
+//! `key_file` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| espalier_fuzz::run("key_file", data));

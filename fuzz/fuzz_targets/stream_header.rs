@@ -1,0 +1,4 @@
+//! `stream_header` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| espalier_fuzz::run("stream_header", data));

@@ -1,0 +1,4 @@
+//! `words` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| espalier_fuzz::run("words", data));
