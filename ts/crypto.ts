@@ -1,6 +1,6 @@
 /**
  * The cryptographic core by itself: BLAKE3, ML-DSA-65, ML-KEM-768, XChaCha20-Poly1305, verified streaming and erasure
- * coding, all native. Synchronous functions take less than a millisecond for the sizes of a network.
+ * coding, all native. It needs no node and no network. Begin with {@link hash} or {@link SigningKey}.
  *
  * @module espalier/crypto
  */
