@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { EXAMPLE_PRINTS, exampleProgram, failingProgram, MODULE_KINDS } from './support/example.ts'
 import {
   type Cell,
+  HAS_EVERY_NODE,
   installationOf,
   pairwiseMatrix,
   uncoveredPairs,
@@ -16,9 +17,9 @@ import {
 import { type Packed, packed, platformName } from './support/packed.ts'
 import { compilesSqlite, type Outcome, Project } from './support/project.ts'
 import { openRegistry, type Registry } from './support/registry.ts'
-import { buildFromSource } from './support/source-build.ts'
+import { buildFromSource, SOURCE_PLACE } from './support/source-build.ts'
 import { compiledSqlite, forgetSqlite, keepSqlite } from './support/sqlite.ts'
-import { nodeRuntime, thirdPartyTarballs } from './support/tools.ts'
+import { nodeRuntime, oldestRuntime, thirdPartyTarballs } from './support/tools.ts'
 
 const LONG = process.env['ESPALIER_LONG'] === '1'
 const CELLS = LONG ? wholeMatrix() : pairwiseMatrix()
@@ -27,8 +28,6 @@ const WAYS: readonly Way[] = ['platform', 'bundle', 'neither', 'path', ...(LONG 
 let directory = ''
 let ours: Packed
 let registry: Registry
-/** One line for each project. */
-const table: string[] = []
 
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'espalier-install-'))
@@ -40,7 +39,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await registry.close()
   rmSync(directory, { recursive: true, force: true })
-  console.log(['installed offline', ...table].join('\n  '))
 })
 
 test('the projects of this run cover every pair of package manager, Node and way', () => {
@@ -60,7 +58,22 @@ describe('an empty project', () => {
       expect(installed, installed.stdout + installed.stderr).toMatchObject({ code: 0 })
       if (compilesSqlite(cell.line)) keepSqlite(project, nodeRuntime(cell.line))
       for (const way of cell.ways) await VERIFY[way](project)
-      table.push(lineOf(cell, installedMs, performance.now() - startedAtMs))
+      log(lineOf(cell, installedMs, performance.now() - startedAtMs))
+      project.remove()
+    },
+    900_000,
+  )
+
+  test.runIf(HAS_EVERY_NODE).each([20, 22] as const)(
+    'by npm 11 on the first supported release of Node %i runs the example',
+    async (line) => {
+      const runtime = oldestRuntime(line)
+      const project = projectOf({ manager: 'npm11', line }, runtime)
+
+      const installed = await project.add(['espalier'])
+
+      expect(installed, installed.stderr).toMatchObject({ code: 0 })
+      await expectExample(project)
       project.remove()
     },
     900_000,
@@ -123,10 +136,11 @@ const VERIFY: Readonly<Record<Way, (project: Project) => Promise<void>>> = {
   },
 }
 
-function projectOf({ manager, line, ways }: Pick<Cell, 'manager' | 'line'> & Partial<Cell>): Project {
-  const runtime = nodeRuntime(line)
-  // Cargo starts afresh when the sources lie elsewhere, so those that build them have one place after another.
-  const place = ways?.includes('source') === true ? { place: join(directory, 'source') } : {}
+function projectOf(
+  { manager, line, ways }: Pick<Cell, 'manager' | 'line'> & Partial<Cell>,
+  runtime = nodeRuntime(line),
+): Project {
+  const place = ways?.includes('source') === true ? { place: SOURCE_PLACE } : {}
   return new Project({
     ...place,
     manager,
@@ -170,6 +184,11 @@ function addonFile(): string {
 
 function titleOf({ manager, line, ways }: Cell): string {
   return `${manager} on Node ${line} (${ways.join(', ')})`
+}
+
+/** At once, so that a long run shows how far it is. */
+function log(line: string): void {
+  process.stdout.write(`  ${line}\n`)
 }
 
 function lineOf({ manager, line, ways }: Cell, installedMs: number, wholeMs: number): string {

@@ -21,7 +21,7 @@ export function installationOf(way: Way): Installation {
 
 const MANAGERS: readonly ManagerName[] = ['npm11', 'npm12', 'pnpm12']
 /** The registry has plain programs of Node for this platform only; elsewhere the tests have the Node that runs them. */
-const HAS_EVERY_NODE = process.platform === 'linux' && process.arch === 'x64'
+export const HAS_EVERY_NODE = process.platform === 'linux' && process.arch === 'x64'
 const LINES = ([20, 22, 24, 26] as const).filter(
   (line) => HAS_EVERY_NODE || process.version.startsWith(`v${line}.`),
 )

