@@ -33,6 +33,9 @@ const isLong = process.env['ESPALIER_LONG'] === '1'
 /** Ten times as much in the long run. */
 export const FUZZ_FACTOR = isLong ? 10 : 1
 
+/** Room for one campaign on a machine that does other work. */
+export const FUZZ_TIMEOUT_MS = 120_000 * FUZZ_FACTOR
+
 /** `ESPALIER_FUZZ_SEED`, or 1: a normal run is the same every time. A long one has the number of the day. */
 export const FUZZ_SEED = Number(
   process.env['ESPALIER_FUZZ_SEED'] ?? (isLong ? Math.floor(Date.now() / 86_400_000) : 1),

@@ -1,19 +1,23 @@
 import { performance } from 'node:perf_hooks'
 import { expect, test } from 'vitest'
 import { CborReader, MAX_DEPTH } from '../../ts/base/codec.ts'
-import { fuzz, isCanonical, FUZZ_FACTOR, FUZZ_SEED, type FuzzCase } from './campaign.ts'
+import { fuzz, isCanonical, FUZZ_FACTOR, FUZZ_SEED, FUZZ_TIMEOUT_MS, type FuzzCase } from './campaign.ts'
 import { encodeTree, type CborNode } from './cbor-tree.ts'
 
 const MAX_BYTES = 65_536
 const MUTATIONS = 100_000
 
-test('what the reader skips as an extension map is what another strict decoder takes for a map', () => {
-  const outcome = fuzz(EXTENSIONS, { mutations: MUTATIONS * FUZZ_FACTOR })
+test(
+  'what the reader skips as an extension map is what another strict decoder takes for a map',
+  () => {
+    const outcome = fuzz(EXTENSIONS, { mutations: MUTATIONS * FUZZ_FACTOR })
 
-  console.log(`extensions: seed ${FUZZ_SEED}, ${outcome.accepted} accepted, ${outcome.refused} refused`)
-  expect(outcome.accepted).toBeGreaterThan(MUTATIONS / 100)
-  expect(outcome.refused).toBeGreaterThan(MUTATIONS / 10)
-})
+    console.log(`extensions: seed ${FUZZ_SEED}, ${outcome.accepted} accepted, ${outcome.refused} refused`)
+    expect(outcome.accepted).toBeGreaterThan(MUTATIONS / 100)
+    expect(outcome.refused).toBeGreaterThan(MUTATIONS / 10)
+  },
+  FUZZ_TIMEOUT_MS,
+)
 
 test.each([
   ['arrays nested to the end', new Uint8Array(MAX_BYTES).fill(0x81)],

@@ -18,7 +18,7 @@ import type { Address } from '../../ts/net/address.ts'
 import type { MessageType } from '../../ts/net/message.ts'
 import { StubSigner } from '../../ts/sim/crypto.ts'
 import { SeededRng } from '../../ts/sim/rng.ts'
-import { fuzz, FUZZ_FACTOR, FUZZ_SEED, type FuzzCase, type Outcome } from './campaign.ts'
+import { fuzz, FUZZ_FACTOR, FUZZ_SEED, FUZZ_TIMEOUT_MS, type FuzzCase, type Outcome } from './campaign.ts'
 
 const messages = frozen('messages.json') as Readonly<Record<string, string>>
 const crypto = new StubSigner(new SeededRng('fuzzed records'))
@@ -78,14 +78,18 @@ const cases: readonly (readonly [name: string, run: () => Outcome])[] = [
   }),
 ]
 
-test.each(cases)('%s: changed bytes are refused with a code, or say exactly what they say', (name, run) => {
-  const { accepted, refused } = run()
+test.each(cases)(
+  '%s: changed bytes are refused with a code, or say exactly what they say',
+  (name, run) => {
+    const { accepted, refused } = run()
 
-  console.log(`${name}: seed ${FUZZ_SEED}, ${accepted} accepted, ${refused} refused`)
-  // A fuzzer that is always refused at the first byte would show nothing.
-  expect(accepted).toBeGreaterThan(MUTATIONS / 1000)
-  expect(refused).toBeGreaterThan(accepted / 100)
-})
+    console.log(`${name}: seed ${FUZZ_SEED}, ${accepted} accepted, ${refused} refused`)
+    // A fuzzer that is always refused at the first byte would show nothing.
+    expect(accepted).toBeGreaterThan(MUTATIONS / 1000)
+    expect(refused).toBeGreaterThan(accepted / 100)
+  },
+  FUZZ_TIMEOUT_MS,
+)
 
 function message<Request, Response>(
   type: MessageType<Request, Response>,

@@ -26,7 +26,7 @@ import {
   MAX_FRAME_BYTES,
 } from '../../ts/objects/wire.ts'
 import { totalShards } from '../../ts/placement/layout.ts'
-import { fuzz, FUZZ_FACTOR, FUZZ_SEED, type FuzzCase, type Outcome } from './campaign.ts'
+import { fuzz, FUZZ_FACTOR, FUZZ_SEED, FUZZ_TIMEOUT_MS, type FuzzCase, type Outcome } from './campaign.ts'
 import { FastRandom, mutateBytes } from './mutator.ts'
 
 const id = new Uint8Array(32).fill(9)
@@ -114,50 +114,58 @@ const cases: readonly (readonly [name: string, run: () => Outcome])[] = [
   }),
 ]
 
-test.each(cases)('%s: changed bytes are refused with a code, or say what they say', (name, run) => {
-  const { accepted, refused } = run()
+test.each(cases)(
+  '%s: changed bytes are refused with a code, or say what they say',
+  (name, run) => {
+    const { accepted, refused } = run()
 
-  console.log(`${name}: seed ${FUZZ_SEED}, ${accepted} accepted, ${refused} refused`)
-  expect(accepted).toBeGreaterThan(MUTATIONS / 1000)
-  expect(refused).toBeGreaterThan(accepted / 100)
-})
+    console.log(`${name}: seed ${FUZZ_SEED}, ${accepted} accepted, ${refused} refused`)
+    expect(accepted).toBeGreaterThan(MUTATIONS / 1000)
+    expect(refused).toBeGreaterThan(accepted / 100)
+  },
+  FUZZ_TIMEOUT_MS,
+)
 
-test('frames come out of any bytes as their lengths say, however the stream is cut', async () => {
-  const random = new FastRandom(FUZZ_SEED)
-  const corpus = [
-    encodeGetRequest({ id, maxBytes: 1 }),
-    Uint8Array.from([
-      ...encodePutAnswer(),
-      ...encodePutAnswer('TIMEOUT'),
-      ...encodeGetAnswer({ sizeBytes: 3 }),
-    ]),
-    Uint8Array.of(0, 0, 0, 1, 7),
-    new Uint8Array(FRAME_LENGTH_BYTES + MAX_FRAME_BYTES).fill(2).fill(0, 1, 2),
-  ]
-  let whole = 0
+test(
+  'frames come out of any bytes as their lengths say, however the stream is cut',
+  async () => {
+    const random = new FastRandom(FUZZ_SEED)
+    const corpus = [
+      encodeGetRequest({ id, maxBytes: 1 }),
+      Uint8Array.from([
+        ...encodePutAnswer(),
+        ...encodePutAnswer('TIMEOUT'),
+        ...encodeGetAnswer({ sizeBytes: 3 }),
+      ]),
+      Uint8Array.of(0, 0, 0, 1, 7),
+      new Uint8Array(FRAME_LENGTH_BYTES + MAX_FRAME_BYTES).fill(2).fill(0, 1, 2),
+    ]
+    let whole = 0
 
-  for (let run = 0; run < 10_000 * FUZZ_FACTOR; run += 1) {
-    const bytes = mutateBytes(random, corpus)
-    const frames: Uint8Array[] = []
-    const stream = new FrameStream(streamOf(bytes, random), () => undefined)
-    let code: string | undefined
-    try {
-      for (let frame = await stream.readFrame(); frame !== undefined; frame = await stream.readFrame()) {
-        frames.push(frame)
+    for (let run = 0; run < 10_000 * FUZZ_FACTOR; run += 1) {
+      const bytes = mutateBytes(random, corpus)
+      const frames: Uint8Array[] = []
+      const stream = new FrameStream(streamOf(bytes, random), () => undefined)
+      let code: string | undefined
+      try {
+        for (let frame = await stream.readFrame(); frame !== undefined; frame = await stream.readFrame()) {
+          frames.push(frame)
+        }
+      } catch (thrown) {
+        if (!(thrown instanceof EspalierError)) throw thrown
+        code = thrown.code
       }
-    } catch (thrown) {
-      if (!(thrown instanceof EspalierError)) throw thrown
-      code = thrown.code
+
+      const expected = framesIn(bytes)
+      expect(frames).toEqual(expected.frames)
+      expect(code).toBe(expected.isWhole ? undefined : 'PROTOCOL_VIOLATION')
+      if (expected.isWhole) whole += 1
     }
 
-    const expected = framesIn(bytes)
-    expect(frames).toEqual(expected.frames)
-    expect(code).toBe(expected.isWhole ? undefined : 'PROTOCOL_VIOLATION')
-    if (expected.isWhole) whole += 1
-  }
-
-  expect(whole).toBeGreaterThan(100)
-})
+    expect(whole).toBeGreaterThan(100)
+  },
+  FUZZ_TIMEOUT_MS,
+)
 
 function one<Value>(fuzzed: FuzzCase<Value>): readonly (readonly [string, () => Outcome])[] {
   return [[fuzzed.name, () => fuzz(fuzzed, { mutations: MUTATIONS * FUZZ_FACTOR })]]

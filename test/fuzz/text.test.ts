@@ -6,7 +6,7 @@ import { decodeUtf8, encodeUtf8 } from '../../ts/base/bytes.ts'
 import { nodeIdFromBytes, parseNodeId } from '../../ts/base/identity.ts'
 import { formatAddress, parseAddress, parsePeerAddress } from '../../ts/net/address.ts'
 import { formatReference, parseReference } from '../../ts/objects/capability.ts'
-import { fuzz, FUZZ_FACTOR, FUZZ_SEED, type FuzzCase, type Outcome } from './campaign.ts'
+import { fuzz, FUZZ_FACTOR, FUZZ_SEED, FUZZ_TIMEOUT_MS, type FuzzCase, type Outcome } from './campaign.ts'
 
 const bytes32 = Uint8Array.from({ length: 32 }, (_, at) => at * 7)
 const owner = nodeIdFromBytes(bytes32)
@@ -78,12 +78,16 @@ const cases: readonly (readonly [name: string, run: () => Outcome])[] = [
   }),
 ]
 
-test.each(cases)('%s: changed text is refused with a code, or says exactly what it says', (name, run) => {
-  const { accepted, refused } = run()
+test.each(cases)(
+  '%s: changed text is refused with a code, or says exactly what it says',
+  (name, run) => {
+    const { accepted, refused } = run()
 
-  console.log(`${name}: seed ${FUZZ_SEED}, ${accepted} accepted, ${refused} refused`)
-  expect(accepted).toBeGreaterThan(MUTATIONS / 1000)
-})
+    console.log(`${name}: seed ${FUZZ_SEED}, ${accepted} accepted, ${refused} refused`)
+    expect(accepted).toBeGreaterThan(MUTATIONS / 1000)
+  },
+  FUZZ_TIMEOUT_MS,
+)
 
 test.each(parsers)('%s: every naughty string is refused with INVALID_ARGUMENT', (_, parse) => {
   for (const base64 of naughty) {
