@@ -4,7 +4,7 @@ import { existsSync, realpathSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { hostTarget, libraryName } from './targets.mjs'
+import { hostTarget, libraryName, MACOS_FLOOR } from './targets.mjs'
 
 /** Between the flags of CARGO_ENCODED_RUSTFLAGS. */
 const SEPARATOR = '\u001F'
@@ -59,6 +59,8 @@ function buildEnvironment({ target, targetDir }) {
     CARGO_TARGET_DIR: targetDir,
     // Without it the first random call of a process waits 40-60 ms for jitter entropy.
     AWS_LC_SYS_NO_JITTER_ENTROPY: '1',
+    // What the C compiler and the linker would take instead is the system of the day.
+    ...((target?.os ?? process.platform) === 'darwin' ? { MACOSX_DEPLOYMENT_TARGET: MACOS_FLOOR } : {}),
     // RUSTFLAGS would be cut at the spaces of a path.
     CARGO_ENCODED_RUSTFLAGS: rustFlags.filter(Boolean).join(SEPARATOR),
   }
