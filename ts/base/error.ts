@@ -79,10 +79,29 @@ export class EspalierError extends Error {
     message: string,
     options: { readonly cause?: unknown; readonly details?: ErrorDetails } = {},
   ) {
-    super(message, 'cause' in options ? { cause: options.cause } : undefined)
+    // Whatever a JavaScript caller passes, making an error never throws another one.
+    const given: unknown = message
+    super(typeof given === 'string' ? given : '', causeOf(options))
     this.name = 'EspalierError'
     this.code = code
-    this.details = options.details ?? {}
+    this.details = detailsOf(options)
+  }
+}
+
+function causeOf(options: unknown): { readonly cause: unknown } | undefined {
+  try {
+    const given = options as { readonly cause?: unknown }
+    return 'cause' in given ? { cause: given.cause } : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function detailsOf(options: unknown): ErrorDetails {
+  try {
+    return (options as { readonly details?: ErrorDetails }).details ?? {}
+  } catch {
+    return {}
   }
 }
 

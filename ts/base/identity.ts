@@ -50,11 +50,15 @@ export function precedes(a: NodeId, b: NodeId): boolean {
  * @category Identity
  */
 export function parseNodeId(text: string): NodeId {
-  const bytes = text.length === NODE_ID_CHARACTERS ? decodeBase32(text) : undefined
+  // A JavaScript caller may pass anything.
+  const given: unknown = text
+  const isText = typeof given === 'string'
+  const bytes = isText && given.length === NODE_ID_CHARACTERS ? decodeBase32(text) : undefined
   if (bytes?.byteLength !== KEY_BYTES) {
+    const told = isText ? JSON.stringify(given.slice(0, 64)) : `a ${typeof given}`
     throw new EspalierError(
       'INVALID_ARGUMENT',
-      `a node id is ${NODE_ID_CHARACTERS} characters of a-z and 2-7, not ${JSON.stringify(text.slice(0, 64))}`,
+      `a node id is ${NODE_ID_CHARACTERS} characters of a-z and 2-7, not ${told}`,
     )
   }
   return text as NodeId

@@ -32,3 +32,20 @@ export const silentLog: Log = {
   warn: () => undefined,
   error: () => undefined,
 }
+
+/** A log of the user's that can do no harm: what it throws, or rejects with, is dropped. */
+export function harmlessLog(log: Log): Log {
+  // Whatever the type says, an async function fits.
+  const given: Readonly<Record<keyof Log, (message: string, fields?: LogFields) => unknown>> = log
+  const write =
+    (level: keyof Log): Log['debug'] =>
+    (message, fields) => {
+      try {
+        const written = given[level](message, fields)
+        if (written instanceof Promise) written.catch(() => undefined)
+      } catch {
+        // There is no better place to tell it than the log itself.
+      }
+    }
+  return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') }
+}

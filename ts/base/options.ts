@@ -1,5 +1,6 @@
 import { EspalierError } from './error.ts'
 import { nearestName } from './nearest.ts'
+import { itemsOf, reading } from './read.ts'
 
 /** How one option is checked. Make them with {@link integer}, {@link text} and the others below. */
 export interface OptionRule<T> {
@@ -29,16 +30,18 @@ export function checkOptions<Table extends OptionTable>(
   what = 'options',
 ): CheckedTable<Table> {
   const source = given === undefined ? {} : given
-  if (!isRecord(source)) throw invalid(what, `an object, not ${describeValue(source)}`)
-  for (const name of Object.keys(source)) {
-    if (!Object.hasOwn(table, name)) throw unknownOption(name, Object.keys(table))
-  }
-  const checked: Record<string, unknown> = {}
-  for (const [name, rule] of Object.entries(table)) {
-    const value = source[name]
-    checked[name] = value === undefined ? rule.absent(name) : rule.check(value, name)
-  }
-  return Object.freeze(checked) as CheckedTable<Table>
+  return reading(what, () => {
+    if (!isRecord(source)) throw invalid(what, `an object, not ${describeValue(source)}`)
+    for (const name of Object.keys(source)) {
+      if (!Object.hasOwn(table, name)) throw unknownOption(name, Object.keys(table))
+    }
+    const checked: Record<string, unknown> = {}
+    for (const [name, rule] of Object.entries(table)) {
+      const value = source[name]
+      checked[name] = value === undefined ? rule.absent(name) : rule.check(value, name)
+    }
+    return Object.freeze(checked) as CheckedTable<Table>
+  })
 }
 
 /** A whole number from `min` to `max`. Without a default the option is required. */
@@ -115,18 +118,18 @@ export function list<T>(
   options: { readonly maxItems: number; readonly minItems?: number; readonly default?: readonly T[] },
 ): OptionRule<readonly T[]> {
   const { minItems = 0, maxItems } = options
-  const ofItems = rule(
-    (value): value is readonly unknown[] =>
-      Array.isArray(value) && value.length >= minItems && value.length <= maxItems,
-    `a list of ${minItems} to ${maxItems} items`,
-    options,
-  )
+  const allowed = `a list of ${minItems} to ${maxItems} items`
   return {
-    check: (value, name) =>
-      Object.freeze(ofItems.check(value, name).map((entry, at) => item.check(entry, `${name}[${at}]`))),
+    check: (value, name) => {
+      const items = itemsOf(value, maxItems)
+      if (typeof items !== 'object' || items.length < minItems) {
+        throw invalid(name, `${allowed}, not ${describeValue(value)}`)
+      }
+      return Object.freeze(items.map((entry, at) => item.check(entry, `${name}[${at}]`)))
+    },
     absent: (name) => {
-      ofItems.absent(name)
-      return options.default ?? []
+      if (options.default === undefined) throw invalid(name, `given: ${allowed}`)
+      return options.default
     },
   }
 }

@@ -1,25 +1,31 @@
 import { types } from 'node:util'
 import { EspalierError } from '../base/error.ts'
+import { itemsOf, reading } from '../base/read.ts'
 
 /** The sizes that an argument may have, in bytes. */
 export type Size = number | { readonly min: number; readonly max: number }
 
 /**
- * A `Uint8Array` (also a Buffer, a subarray, one of another realm) of an allowed size.
- * Throws `INVALID_ARGUMENT` that names the argument, what was given and what is allowed.
+ * A `Uint8Array` (also a Buffer, a subarray, one of another realm) of an allowed size. One of a class of the
+ * caller's, which may lie about itself, is answered as a plain view of the same bytes. Throws `INVALID_ARGUMENT`
+ * that names the argument, what was given and what is allowed.
  */
 export function checkBytes(name: string, value: unknown, size?: Size): Uint8Array {
   // The brand, not the prototype: it can't be faked and holds across realms.
   if (!types.isUint8Array(value)) throw invalid(name, describe(value), 'a Uint8Array is needed')
-  if (!(value.buffer instanceof ArrayBuffer) && types.isSharedArrayBuffer(value.buffer)) {
+  const buffer = bufferOf.call(value)
+  if (!(buffer instanceof ArrayBuffer) && types.isSharedArrayBuffer(buffer)) {
     // Another thread could change the bytes while native code reads them.
     throw invalid(name, 'a view of a SharedArrayBuffer', 'memory of one thread is needed: copy it')
   }
-  if (value.byteLength === 0 && isDetached(value)) {
-    throw invalid(name, 'a Uint8Array whose memory was transferred', 'its bytes are needed')
+  const byteLength = byteLengthOf.call(value)
+  if (byteLength === 0 && isGone(value)) {
+    throw invalid(name, 'a Uint8Array whose memory was transferred or taken away', 'its bytes are needed')
   }
-  if (size !== undefined) checkSize(name, value.byteLength, size)
-  return value
+  if (size !== undefined) checkSize(name, byteLength, size)
+  const prototype: unknown = Object.getPrototypeOf(value)
+  if (prototype === Uint8Array.prototype || prototype === Buffer.prototype) return value
+  return new Uint8Array(buffer, byteOffsetOf.call(value), byteLength)
 }
 
 /** As {@link checkBytes}; `undefined` becomes empty bytes. */
@@ -65,14 +71,18 @@ export function checkFlag(name: string, value: unknown): boolean {
   throw invalid(name, describe(value), 'true or false is needed')
 }
 
-/** A real array of at most `max` items. Throws `INVALID_ARGUMENT`. */
+/** The items of a real array of at most `max`, each read once. Throws `INVALID_ARGUMENT`. */
 export function checkList(name: string, value: unknown, max: number): readonly unknown[] {
-  if (!Array.isArray(value)) throw invalid(name, describe(value), 'an array is needed')
-  if (value.length > max) throw invalid(name, `${value.length} items`, `at most ${max} are allowed`)
-  return value
+  const items = reading(name, () => itemsOf(value, max))
+  if (items === undefined) throw invalid(name, describe(value), 'an array is needed')
+  if (typeof items === 'number') throw invalid(name, `${items} items`, `at most ${max} are allowed`)
+  return items
 }
 
-/** An object of options with no key beside `known`; `undefined` is the empty one. Throws `INVALID_ARGUMENT`. */
+/**
+ * A copy of an object of options with no key beside `known`, each read once; `undefined` is the empty one. Throws
+ * `INVALID_ARGUMENT`.
+ */
 export function checkOptions<T extends object>(
   name: string,
   value: T | undefined,
@@ -84,7 +94,7 @@ export function checkOptions<T extends object>(
     throw invalid(name, describe(given), 'an object is needed')
   }
   const names: readonly string[] = known
-  const odd = Object.keys(given).find((key) => !names.includes(key))
+  const odd = reading(name, () => Object.keys(given)).find((key) => !names.includes(key))
   if (odd !== undefined) {
     throw invalid(
       name,
@@ -92,7 +102,9 @@ export function checkOptions<T extends object>(
       `${names.join(', ')} are allowed`,
     )
   }
-  return value
+  const copy: Partial<T> = {}
+  for (const key of known) copy[key] = reading(name, () => value[key])
+  return copy as T
 }
 
 /** `INVALID_ARGUMENT` in the one form that all checks use. */
@@ -102,12 +114,22 @@ export function invalid(name: string, given: string, allowed: string): EspalierE
   })
 }
 
+/** What only this library can hand to a constructor that is not for its users. */
+export const MAKER = Symbol('maker')
+
+/** Throws `INVALID_ARGUMENT` for a constructor that was called from outside. */
+export function checkMaker(maker: symbol, name: string): void {
+  if (maker !== MAKER) throw new EspalierError('INVALID_ARGUMENT', `${name} is made by its static functions`)
+}
+
 const EMPTY = new Uint8Array(0)
 
 function describe(value: unknown): string {
   if (value === null) return 'null'
   if (typeof value === 'number') return String(value)
   if (typeof value !== 'object') return typeof value
+  // A revoked proxy throws whatever it is asked.
+  if (types.isProxy(value)) return 'a proxy'
   if (Array.isArray(value)) return 'an array'
   // Only names that the language defines: a getter of the caller's could throw or lie.
   if (ArrayBuffer.isView(value)) return types.isDataView(value) ? 'a DataView' : 'another typed array'
@@ -115,10 +137,24 @@ function describe(value: unknown): string {
   return types.isPromise(value) ? 'a promise' : 'an object'
 }
 
-/** Node 20 has no `ArrayBuffer.prototype.detached`; making a view of detached memory throws everywhere. */
-function isDetached(value: Uint8Array): boolean {
+/** What the language knows of a typed array; the object's own property of the name may say anything. */
+const bufferOf = getter('buffer')
+const byteLengthOf = getter('byteLength')
+const byteOffsetOf = getter('byteOffset')
+
+function getter<Name extends 'buffer' | 'byteLength' | 'byteOffset'>(
+  name: Name,
+): { call(value: Uint8Array): Uint8Array[Name] } {
+  const typedArray: unknown = Object.getPrototypeOf(Uint8Array.prototype)
+  const descriptor = Object.getOwnPropertyDescriptor(typedArray, name)
+  // eslint-disable-next-line @typescript-eslint/unbound-method -- it is called on each array in turn
+  return descriptor?.get as unknown as { call(value: Uint8Array): Uint8Array[Name] }
+}
+
+/** Whether its memory was transferred, or a resizable one became too small: every method throws then. */
+function isGone(value: Uint8Array): boolean {
   try {
-    new Uint8Array(value.buffer)
+    Uint8Array.prototype.keys.call(value)
     return false
   } catch {
     return true

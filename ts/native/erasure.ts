@@ -29,7 +29,7 @@ export interface ShardLayout {
 }
 
 /** Checks a layout. Throws `INVALID_ARGUMENT`. @internal */
-export function checkLayout(layout: ShardLayout): ShardLayout {
+export function checkLayout(layout: ShardLayout | undefined): ShardLayout {
   const given = checkOptions('layout', layout, ['dataShards', 'parityShards'])
   const dataShards = checkInteger('dataShards', given.dataShards, 1, MAX_SHARDS)
   const parityShards = checkInteger('parityShards', given.parityShards, 0, MAX_SHARDS - dataShards)
@@ -41,7 +41,7 @@ export function checkShards(layout: ShardLayout, shards: unknown): (Uint8Array |
   const total = layout.dataShards + layout.parityShards
   const list = checkList('shards', shards, MAX_SHARDS)
   if (list.length !== total) throw invalid('shards', `${list.length} places`, `${total} are needed`)
-  return Array.from(list, (shard, index) => {
+  return list.map((shard, index) => {
     return shard === undefined ? undefined : checkBytes(`shards[${index}]`, shard, SHARD_SIZE)
   })
 }
@@ -124,7 +124,7 @@ export class ErasureCoder {
     if (list.length !== this.layout.dataShards) {
       throw invalid('dataShards', `${list.length} shards`, `${this.layout.dataShards} are needed`)
     }
-    const data = Array.from(list, (shard, index) => checkBytes(`dataShards[${index}]`, shard, SHARD_SIZE))
+    const data = list.map((shard, index) => checkBytes(`dataShards[${index}]`, shard, SHARD_SIZE))
     checkEqualSizes('dataShards', data)
     return data
   }
@@ -152,7 +152,7 @@ function checkOutputs(
 ): Uint8Array[] {
   const list = checkList(name, outputs, MAX_SHARDS)
   if (list.length !== count) throw invalid(name, `${list.length} buffers`, `${count} are needed`)
-  return Array.from(list, (output, index) => checkBytes(`${name}[${index}]`, output, size))
+  return list.map((output, index) => checkBytes(`${name}[${index}]`, output, size))
 }
 
 function checkEqualSizes(name: string, shards: readonly Uint8Array[]): number {

@@ -60,9 +60,10 @@ export function hashInto(data: Uint8Array, out: Uint8Array, offset = 0): void {
  * @category Hashing
  */
 export function hashMany(items: readonly Uint8Array[]): Uint8Array[] {
-  const digests = new Uint8Array(DIGEST_BYTES * checkList('items', items, MAX_ITEMS).length)
-  hashManyInto(items, digests)
-  return items.map((_, index) => digests.slice(index * DIGEST_BYTES, (index + 1) * DIGEST_BYTES))
+  const list = checkList('items', items, MAX_ITEMS) as readonly Uint8Array[]
+  const digests = new Uint8Array(DIGEST_BYTES * list.length)
+  hashManyInto(list, digests)
+  return list.map((_, index) => digests.slice(index * DIGEST_BYTES, (index + 1) * DIGEST_BYTES))
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { Addon } from './addon.ts'
-import { checkBytes } from './check.ts'
+import { checkBytes, checkMaker, MAKER } from './check.ts'
 import { native } from './error.ts'
 import { Handle } from './handle.ts'
 import { addon } from './load.ts'
@@ -60,7 +60,8 @@ export class DecapsulationKey {
   readonly encapsulationKey: Uint8Array
   readonly #handle: Handle
 
-  private constructor(make: (addon: Addon, encapsulationKeyOut: Uint8Array) => number) {
+  private constructor(maker: symbol, make: (addon: Addon, encapsulationKeyOut: Uint8Array) => number) {
+    checkMaker(maker, 'DecapsulationKey')
     this.encapsulationKey = new Uint8Array(ENCAPSULATION_KEY_BYTES)
     const id = native(() => make(addon(), this.encapsulationKey))
     this.#handle = new Handle(id, 'decapsulationKeyClose', this)
@@ -68,13 +69,13 @@ export class DecapsulationKey {
 
   /** A key from fresh randomness. Throws `LIMIT_EXCEEDED` beyond 65,536 keys of a thread. */
   static generate(): DecapsulationKey {
-    return new DecapsulationKey((native, out) => native.decapsulationKeyGenerate(out))
+    return new DecapsulationKey(MAKER, (native, out) => native.decapsulationKeyGenerate(out))
   }
 
   /** The key of a 64-byte seed d ‖ z (FIPS 203 algorithm 16). Throws `INVALID_ARGUMENT`, `LIMIT_EXCEEDED`. */
   static fromSeed(seed: Uint8Array): DecapsulationKey {
     checkBytes('seed', seed, DECAPSULATION_SEED_BYTES)
-    return new DecapsulationKey((native, out) => native.decapsulationKeyFromSeed(seed, out))
+    return new DecapsulationKey(MAKER, (native, out) => native.decapsulationKeyFromSeed(seed, out))
   }
 
   /**

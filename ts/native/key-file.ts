@@ -1,6 +1,6 @@
 import { nodeIdFromBytes, type NodeId } from '../base/identity.ts'
 import { EspalierError } from '../base/error.ts'
-import { checkChoice, checkOptions, checkPath, checkText } from './check.ts'
+import { checkChoice, checkMaker, checkOptions, checkPath, checkText, MAKER } from './check.ts'
 import { native } from './error.ts'
 import { Handle } from './handle.ts'
 import { addon } from './load.ts'
@@ -75,7 +75,8 @@ export class Identity {
   readonly #handle: Handle
   #isProtected: boolean
 
-  private constructor(path: string, record: Uint8Array) {
+  private constructor(maker: symbol, path: string, record: Uint8Array) {
+    checkMaker(maker, 'Identity')
     const view = new DataView(record.buffer, record.byteOffset, record.byteLength)
     this.#handle = new Handle(view.getUint32(0, true), 'signingKeyClose', this)
     this.#path = path
@@ -90,7 +91,11 @@ export class Identity {
    */
   static async create(options: IdentityOptions): Promise<Identity> {
     const { path, passphrase, hardness } = checkNew(options, ['path', 'passphrase', 'hardness'])
-    return new Identity(path, await runJob((job) => addon().keyFileCreate(job, path, passphrase, hardness)))
+    return new Identity(
+      MAKER,
+      path,
+      await runJob((job) => addon().keyFileCreate(job, path, passphrase, hardness)),
+    )
   }
 
   /**
@@ -99,25 +104,35 @@ export class Identity {
    */
   static async open(options: IdentityLocation): Promise<Identity> {
     const { path, passphrase } = checkNew(options, ['path', 'passphrase'])
-    return new Identity(path, await runJob((job) => addon().keyFileOpen(job, path, passphrase)))
+    return new Identity(MAKER, path, await runJob((job) => addon().keyFileOpen(job, path, passphrase)))
   }
 
   /** {@link Identity.open}, or {@link Identity.create} when there is no file. */
   static async openOrCreate(options: IdentityOptions): Promise<Identity> {
-    const { path, passphrase } = checkNew(options, ['path', 'passphrase', 'hardness'])
+    const { path, passphrase, hardness } = checkNew(options, ['path', 'passphrase', 'hardness'])
+    const place = { path, ...(passphrase === undefined ? {} : { passphrase }) }
     try {
-      return await Identity.open({ path, ...(passphrase === undefined ? {} : { passphrase }) })
+      return await Identity.open(place)
     } catch (error) {
-      if (error instanceof EspalierError && error.code === 'NOT_FOUND') return Identity.create(options)
+      if (error instanceof EspalierError && error.code === 'NOT_FOUND') {
+        return Identity.create({ ...place, hardness })
+      }
       throw error
     }
   }
 
   /** The identity of a seed spelt as words, in a new file. Rejects as {@link Identity.create}, and `KEY_INVALID` for wrong words. */
   static async import(options: ImportOptions): Promise<Identity> {
-    const { path, passphrase, hardness } = checkNew(options, ['path', 'passphrase', 'hardness', 'words'])
-    const words = checkText('words', options.words, 0, MAX_WORDS_BYTES)
+    const given = checkOptions('options', options, ['path', 'passphrase', 'hardness', 'words'])
+    const { words: spelt, ...rest } = given
+    const { path, passphrase, hardness } = checkNew(rest as IdentityOptions, [
+      'path',
+      'passphrase',
+      'hardness',
+    ])
+    const words = checkText('words', spelt, 0, MAX_WORDS_BYTES)
     return new Identity(
+      MAKER,
       path,
       await runJob((job) => addon().keyFileImport(job, path, words, passphrase, hardness)),
     )

@@ -81,10 +81,10 @@ export interface OpenRequest {
  * @category Sealing
  */
 export function seal(request: SealRequest): Uint8Array {
-  const { message } = checkOptions('request', request, SEAL_KEYS)
-  const checked = checkBytes('message', message, MESSAGE_SIZE)
-  const sealed = new Uint8Array(checked.byteLength + TAG_BYTES)
-  sealInto(request, sealed)
+  const given = checkOptions('request', request, SEAL_KEYS)
+  const message = checkBytes('message', given.message, MESSAGE_SIZE)
+  const sealed = new Uint8Array(message.byteLength + TAG_BYTES)
+  sealChecked(given, message, sealed)
   return sealed
 }
 
@@ -95,11 +95,8 @@ export function seal(request: SealRequest): Uint8Array {
  * @category Sealing
  */
 export function sealInto(request: SealRequest, out: Uint8Array): void {
-  const { message } = checkOptions('request', request, SEAL_KEYS)
-  const checked = checkBytes('message', message, MESSAGE_SIZE)
-  const { extended, key, nonce, aad } = checkCommon(request)
-  checkBytes('out', out, checked.byteLength + TAG_BYTES)
-  native(() => addon().seal(extended, key, nonce, aad, checked, out))
+  const given = checkOptions('request', request, SEAL_KEYS)
+  sealChecked(given, checkBytes('message', given.message, MESSAGE_SIZE), out)
 }
 
 /**
@@ -108,9 +105,9 @@ export function sealInto(request: SealRequest, out: Uint8Array): void {
  * @category Sealing
  */
 export function open(request: OpenRequest): Uint8Array {
-  const { sealed } = checkOptions('request', request, ['key', 'nonce', 'sealed', 'aad', 'algorithm'])
-  const checked = checkBytes('sealed', sealed, { min: 0, max: MAX_MESSAGE_BYTES + TAG_BYTES })
-  const { extended, key, nonce, aad } = checkCommon(request)
+  const given = checkOptions('request', request, ['key', 'nonce', 'sealed', 'aad', 'algorithm'])
+  const checked = checkBytes('sealed', given.sealed, { min: 0, max: MAX_MESSAGE_BYTES + TAG_BYTES })
+  const { extended, key, nonce, aad } = checkCommon(given)
   if (checked.byteLength < TAG_BYTES) {
     throw new EspalierError('DECRYPT_FAILED', 'the sealed bytes are too short to hold a tag')
   }
@@ -119,7 +116,13 @@ export function open(request: OpenRequest): Uint8Array {
   return message
 }
 
-function checkCommon(request: Omit<OpenRequest, 'sealed'>): {
+function sealChecked(given: Partial<SealRequest>, message: Uint8Array, out: Uint8Array): void {
+  const { extended, key, nonce, aad } = checkCommon(given)
+  checkBytes('out', out, message.byteLength + TAG_BYTES)
+  native(() => addon().seal(extended, key, nonce, aad, message, out))
+}
+
+function checkCommon(request: Partial<Omit<OpenRequest, 'sealed'>>): {
   readonly extended: boolean
   readonly key: Uint8Array
   readonly nonce: Uint8Array

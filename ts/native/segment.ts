@@ -59,12 +59,13 @@ export function shardBytesOf(layout: ShardLayout, plaintextBytes: number): numbe
  * Rejects with `INVALID_ARGUMENT`.
  */
 export async function encodeSegment(input: SegmentPlaintext): Promise<EncodedSegment> {
-  const { key, index } = checkOptions('input', input, ['key', 'index', 'plaintext', 'layout'])
-  const checkedKey = checkBytes('key', key, SEAL_KEY_BYTES)
-  const checkedIndex = checkInteger('index', index, 0, Number.MAX_SAFE_INTEGER)
-  const plaintext = checkBytes('plaintext', input.plaintext, { min: 0, max: MAX_SEGMENT_BYTES })
-  const { dataShards, parityShards } = checkLayout(input.layout)
-  const shardBytes = shardBytesOf(input.layout, plaintext.byteLength)
+  const given = checkOptions('input', input, ['key', 'index', 'plaintext', 'layout'])
+  const checkedKey = checkBytes('key', given.key, SEAL_KEY_BYTES)
+  const checkedIndex = checkInteger('index', given.index, 0, Number.MAX_SAFE_INTEGER)
+  const plaintext = checkBytes('plaintext', given.plaintext, { min: 0, max: MAX_SEGMENT_BYTES })
+  const layout = checkLayout(given.layout)
+  const { dataShards, parityShards } = layout
+  const shardBytes = shardBytesOf(layout, plaintext.byteLength)
   const all = await runJob((job) =>
     addon().encodeSegment(job, checkedKey, checkedIndex, plaintext, dataShards, parityShards),
   )
@@ -82,13 +83,13 @@ export async function encodeSegment(input: SegmentPlaintext): Promise<EncodedSeg
  * `INVALID_ARGUMENT` for sizes that don't fit.
  */
 export async function decodeSegment(input: SegmentShards): Promise<Uint8Array> {
-  const { key, index } = checkOptions('input', input, ['key', 'index', 'layout', 'plaintextBytes', 'shards'])
-  const checkedKey = checkBytes('key', key, SEAL_KEY_BYTES)
-  const checkedIndex = checkInteger('index', index, 0, Number.MAX_SAFE_INTEGER)
-  const layout = checkLayout(input.layout)
-  const plaintextBytes = checkInteger('plaintextBytes', input.plaintextBytes, 0, MAX_SEGMENT_BYTES)
+  const given = checkOptions('input', input, ['key', 'index', 'layout', 'plaintextBytes', 'shards'])
+  const checkedKey = checkBytes('key', given.key, SEAL_KEY_BYTES)
+  const checkedIndex = checkInteger('index', given.index, 0, Number.MAX_SAFE_INTEGER)
+  const layout = checkLayout(given.layout)
+  const plaintextBytes = checkInteger('plaintextBytes', given.plaintextBytes, 0, MAX_SEGMENT_BYTES)
   const shardBytes = shardBytesOf(layout, plaintextBytes)
-  const shards = checkShards(layout, input.shards)
+  const shards = checkShards(layout, given.shards)
   shards.forEach((shard, place) => {
     if (shard !== undefined) checkSize(`shards[${place}]`, shard.byteLength, shardBytes)
   })

@@ -1,12 +1,15 @@
+import { reading } from '../base/read.ts'
 import type { Addon } from './addon.ts'
 import {
   checkBytes,
   checkChoice,
   checkFlag,
   checkList,
+  checkMaker,
   checkOptionalBytes,
   checkOptions,
   invalid,
+  MAKER,
 } from './check.ts'
 import { native } from './error.ts'
 import { Handle } from './handle.ts'
@@ -104,7 +107,8 @@ export class SigningKey {
   readonly publicKey: Uint8Array
   readonly #handle: Handle
 
-  private constructor(make: (addon: Addon, publicKeyOut: Uint8Array) => number) {
+  private constructor(maker: symbol, make: (addon: Addon, publicKeyOut: Uint8Array) => number) {
+    checkMaker(maker, 'SigningKey')
     this.publicKey = new Uint8Array(PUBLIC_KEY_BYTES)
     const id = native(() => make(addon(), this.publicKey))
     this.#handle = new Handle(id, 'signingKeyClose', this)
@@ -112,13 +116,13 @@ export class SigningKey {
 
   /** A key from fresh randomness. Throws `LIMIT_EXCEEDED` beyond 65,536 keys of a thread. */
   static generate(): SigningKey {
-    return new SigningKey((native, publicKeyOut) => native.signingKeyGenerate(publicKeyOut))
+    return new SigningKey(MAKER, (native, publicKeyOut) => native.signingKeyGenerate(publicKeyOut))
   }
 
   /** The key of a 32-byte seed (FIPS 204 algorithm 6). Throws `INVALID_ARGUMENT`, `LIMIT_EXCEEDED`. */
   static fromSeed(seed: Uint8Array): SigningKey {
     checkBytes('seed', seed, SIGNING_SEED_BYTES)
-    return new SigningKey((native, publicKeyOut) => native.signingKeyFromSeed(seed, publicKeyOut))
+    return new SigningKey(MAKER, (native, publicKeyOut) => native.signingKeyFromSeed(seed, publicKeyOut))
   }
 
   /** Signs `message`: 3,309 bytes, hedged unless told otherwise. Throws `INVALID_ARGUMENT`, `UNSUPPORTED`, `CLOSED`. */
@@ -199,7 +203,10 @@ export async function verifyMany(items: readonly SignedItem[]): Promise<boolean[
 
 function partsOf(item: unknown, name: string): Uint8Array[] {
   if (typeof item !== 'object' || item === null) throw invalid(name, typeof item, 'an object is needed')
-  const { publicKey, message, signature, context } = item as Partial<SignedItem>
+  const { publicKey, message, signature, context } = reading(name, () => {
+    const { publicKey, message, signature, context } = item as Partial<SignedItem>
+    return { publicKey, message, signature, context }
+  })
   return [
     checkBytes(`${name}.publicKey`, publicKey, PUBLIC_KEY_BYTES),
     checkBytes(`${name}.message`, message),

@@ -62,7 +62,7 @@ export function outboard(data: Uint8Array): Outboard {
 export function extractSlice(data: Uint8Array, nodes: Uint8Array, range: SliceRange): Uint8Array {
   checkBytes('data', data)
   checkBytes('nodes', nodes)
-  const { start, length } = checkRange(range, ['start', 'length'])
+  const { start, length } = checkRange(checkOptions('range', range, ['start', 'length']))
   return native(() => addon().extractSlice(data, nodes, start, length))
 }
 
@@ -86,14 +86,14 @@ export interface SliceClaim extends SliceRange {
  */
 export function verifySlice(root: Uint8Array, claim: SliceClaim): Uint8Array {
   checkBytes('root', root, DIGEST_BYTES)
-  const { start, length } = checkRange(claim, ['start', 'length', 'totalBytes', 'slice'])
-  const totalBytes = checkInteger('totalBytes', claim.totalBytes, 0, Number.MAX_SAFE_INTEGER)
-  const slice = checkBytes('slice', claim.slice)
+  const given = checkOptions('range', claim, ['start', 'length', 'totalBytes', 'slice'])
+  const { start, length } = checkRange(given)
+  const totalBytes = checkInteger('totalBytes', given.totalBytes, 0, Number.MAX_SAFE_INTEGER)
+  const slice = checkBytes('slice', given.slice)
   return native(() => addon().verifySlice(root, totalBytes, start, length, slice))
 }
 
-function checkRange<T extends SliceRange>(range: T, known: readonly (keyof T & string)[]): SliceRange {
-  const { start, length } = checkOptions('range', range, known)
+function checkRange({ start, length }: Partial<SliceRange>): SliceRange {
   return {
     start: checkInteger('start', start, 0, Number.MAX_SAFE_INTEGER),
     length: checkInteger('length', length, 0, Number.MAX_SAFE_INTEGER),

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import { EspalierError } from '../base/error.ts'
 import { parseNodeId, type NodeId } from '../base/identity.ts'
+import { reading } from '../base/read.ts'
 
 /**
  * A literal UDP endpoint. Host names never appear here: the operator's are resolved before.
@@ -25,11 +26,14 @@ export interface PeerAddress {
 }
 
 /**
- * `192.0.2.1:4040` or `[2001:db8::1]:4040`.
+ * `192.0.2.1:4040` or `[2001:db8::1]:4040`. Throws `INVALID_ARGUMENT` for what is no address.
  *
  * @category Addresses
  */
 export function formatAddress(address: Address): string {
+  if (!isAddress(address)) {
+    throw new EspalierError('INVALID_ARGUMENT', 'an address is an object with a host and a port')
+  }
   return address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`
 }
 
@@ -39,6 +43,7 @@ export function formatAddress(address: Address): string {
  * @category Addresses
  */
 export function parseAddress(text: string): Address {
+  checkText(text)
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):([0-9]{1,5})$/.exec(text)
   const host = (match?.[1] ?? match?.[2] ?? '').toLowerCase()
   const port = Number(match?.[3])
@@ -67,7 +72,24 @@ export function parseAddress(text: string): Address {
  * @category Addresses
  */
 export function parsePeerAddress(text: string): PeerAddress {
+  checkText(text)
   const at = text.indexOf('@')
   if (at < 0) return { addresses: [parseAddress(text)] }
   return { id: parseNodeId(text.slice(0, at)), addresses: [parseAddress(text.slice(at + 1))] }
+}
+
+// A JavaScript caller may pass anything.
+function checkText(value: unknown): void {
+  if (typeof value !== 'string') {
+    throw new EspalierError('INVALID_ARGUMENT', `an address is text, not a ${typeof value}`)
+  }
+}
+
+function isAddress(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  const { host, port } = reading('address', () => {
+    const { host, port } = value as Readonly<Record<string, unknown>>
+    return { host, port }
+  })
+  return typeof host === 'string' && typeof port === 'number'
 }

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import { EspalierError } from '../base/error.ts'
 import { parseNodeId } from '../base/identity.ts'
-import { silentLog, type Log } from '../base/log.ts'
+import { harmlessLog, silentLog, type Log } from '../base/log.ts'
 import {
   checkOptions,
   flag,
@@ -40,6 +40,13 @@ const address: OptionRule<Address> = {
   absent: (name) => missing(name),
 }
 
+const logOfUser = shape(isLog, 'an object with the functions debug, info, warn and error')
+
+const log: OptionRule<Log> = {
+  check: (value, name) => harmlessLog(logOfUser.check(value, name)),
+  absent: () => silentLog,
+}
+
 const ADDRESS_TABLE = { host: text({ maxLength: 45 }), port: integer({ min: 1, max: 65_535 }) }
 const PEER_TABLE = {
   id: optional(text()),
@@ -75,7 +82,7 @@ const TABLE = {
   allowPrivate: flag({ default: false }),
   passphrase: optional(shape(isPassphrase, `text of 1 to ${MAX_PASSPHRASE_BYTES} bytes in UTF-8`)),
   quotaBytes: integer({ min: 0, max: Number.MAX_SAFE_INTEGER, default: DEFAULT_QUOTA_BYTES }),
-  log: shape(isLog, 'an object with the functions debug, info, warn and error', { default: silentLog }),
+  log,
   metrics,
 }
 

@@ -2,6 +2,9 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { EspalierError } from '../base/error.ts'
+import { checkOptions, optional, shape } from '../base/options.ts'
+import { reading } from '../base/read.ts'
+import { checkInteger } from '../native/check.ts'
 import { formatAddress } from '../net/address.ts'
 import { Closers } from './closers.ts'
 import { createNode, type EspalierNode } from './node.ts'
@@ -10,6 +13,8 @@ import type { NodeOptions } from './options.ts'
 const MAX_SIZE = 64
 // Starting more at once only makes each of them slower.
 const STARTED_TOGETHER = 4
+// What is in it is checked by `createNode`.
+const OPTIONS = { node: optional(shape(isObject, 'an object of node options')) }
 
 /**
  * What {@link localNetwork} may be told beside the size.
@@ -54,12 +59,8 @@ export interface LocalNetwork extends AsyncDisposable {
  * @category Local network
  */
 export async function localNetwork(size: number, options: LocalNetworkOptions = {}): Promise<LocalNetwork> {
-  if (!Number.isInteger(size) || size < 1 || size > MAX_SIZE) {
-    throw new EspalierError(
-      'INVALID_ARGUMENT',
-      `size has to be an integer from 1 to ${MAX_SIZE}, not ${size}`,
-    )
-  }
+  checkInteger('size', size, 1, MAX_SIZE)
+  const checked = checkOptions(options, OPTIONS) as LocalNetworkOptions
   const directory = await mkdtemp(join(tmpdir(), 'espalier-local-'))
   const closers = new Closers()
   closers.add(() => rm(directory, { recursive: true, force: true }))
@@ -67,10 +68,10 @@ export async function localNetwork(size: number, options: LocalNetworkOptions = 
     join(directory, String(index)),
   )
   try {
-    const first = await startNode({ dataDir: firstDir, bootstrap: [] }, options, closers)
+    const first = await startNode({ dataDir: firstDir, bootstrap: [] }, checked, closers)
     const bootstrap = contactOf(first)
     const others = await startOthers(otherDirs, (dataDir) =>
-      startNode({ dataDir, bootstrap: [bootstrap] }, options, closers),
+      startNode({ dataDir, bootstrap: [bootstrap] }, checked, closers),
     )
     const stop = (): Promise<void> => closers.run()
     return { nodes: [first, ...others], bootstrap, directory, stop, [Symbol.asyncDispose]: stop }
@@ -85,7 +86,8 @@ async function startNode(
   options: LocalNetworkOptions,
   closers: Closers,
 ): Promise<EspalierNode> {
-  const node = createNode({ ...options.node, ...place, hosts: ['127.0.0.1'], allowPrivate: true })
+  const given = reading('node', () => ({ ...options.node }))
+  const node = createNode({ ...given, ...place, hosts: ['127.0.0.1'], allowPrivate: true })
   closers.add(() => node.stop())
   await node.start()
   return node
@@ -101,6 +103,10 @@ async function startOthers(
     started.push(...(await Promise.all(dataDirs.slice(at, at + STARTED_TOGETHER).map(start))))
   }
   return started
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null
 }
 
 function contactOf(node: EspalierNode): string {

@@ -1,5 +1,7 @@
 import { open, type FileHandle } from 'node:fs/promises'
 import { EspalierError, toEspalierError } from '../base/error.ts'
+import { reading } from '../base/read.ts'
+import { checkBytes } from '../native/check.ts'
 
 /**
  * What can be stored: bytes, or a stream of bytes of the platform or of Node.
@@ -19,17 +21,36 @@ export interface SegmentSource {
 
 /** Throws `INVALID_ARGUMENT` for anything that is no source of bytes. */
 export function sourceOf(data: ObjectSource, segmentBytes: number): SegmentSource {
-  if (data instanceof Uint8Array) return bytesSource(data, segmentBytes)
-  if (data instanceof Blob) return streamSource(data.stream(), { segmentBytes, totalBytes: data.size })
-  if (data instanceof ReadableStream) return streamSource(data, { segmentBytes })
   // A JavaScript caller may pass anything.
-  if (typeof (data as Partial<AsyncIterable<unknown>> | undefined)?.[Symbol.asyncIterator] === 'function') {
-    return new IterableSource(data[Symbol.asyncIterator](), { segmentBytes })
+  const source = reading('data', () => {
+    if (data instanceof Uint8Array) return bytesSource(checkBytes('data', data), segmentBytes)
+    if (data instanceof Blob) return streamSource(data.stream(), { segmentBytes, totalBytes: data.size })
+    if (data instanceof ReadableStream) return streamSource(data, { segmentBytes })
+    const iterate: unknown = (data as Partial<AsyncIterable<unknown>> | null | undefined)?.[
+      Symbol.asyncIterator
+    ]
+    return typeof iterate === 'function' ? 'iterable' : undefined
+  })
+  if (source === undefined) {
+    throw new EspalierError(
+      'INVALID_ARGUMENT',
+      'data must be a Uint8Array, a Blob, a stream or an async iterable',
+    )
   }
-  throw new EspalierError(
-    'INVALID_ARGUMENT',
-    'data must be a Uint8Array, a Blob, a stream or an async iterable',
+  if (source !== 'iterable') return source
+  const iterator: unknown = (data as AsyncIterable<unknown>)[Symbol.asyncIterator]()
+  if (!isIterator(iterator)) throw notIterable()
+  return new IterableSource(iterator, { segmentBytes })
+}
+
+function isIterator(value: unknown): value is AsyncIterator<unknown> {
+  return (
+    typeof value === 'object' && value !== null && typeof (value as { next?: unknown }).next === 'function'
   )
+}
+
+function notIterable(): EspalierError {
+  return new EspalierError('INVALID_ARGUMENT', 'data is no async iterable: its iterator is none')
 }
 
 /** Reads a regular file or a pipe. Throws `INVALID_ARGUMENT` when it cannot be opened. */
@@ -120,9 +141,10 @@ class IterableSource implements SegmentSource {
 
   async #pull(): Promise<boolean> {
     if (this.#isDone) return false
-    const result = await this.#iterator.next()
-    const value: unknown = result.value
-    if (result.done === true) {
+    const result: unknown = await this.#iterator.next()
+    if (typeof result !== 'object' || result === null) throw notIterable()
+    const { done, value } = result as IteratorResult<unknown, unknown>
+    if (done === true) {
       this.#isDone = true
       return false
     }
@@ -132,7 +154,7 @@ class IterableSource implements SegmentSource {
         'the stream must yield Uint8Array chunks, not text or objects',
       )
     }
-    this.#rest = new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
+    this.#rest = checkBytes('chunk', value)
     return true
   }
 }
