@@ -59,6 +59,10 @@ describe('the examples of the API documentation', () => {
     expect(examples.filter(({ prints }) => prints.length === 0)).toEqual([])
   })
 
+  test('stand on pages that are sorted: every public name has a category', () => {
+    expect(uncategorized()).toEqual([])
+  })
+
   test('are right by their types', () => {
     expect(typeErrors()).toEqual([])
   })
@@ -105,14 +109,29 @@ function nameOf(node: ts.Node): string {
     : name
 }
 
+/** Public names whose comment has no `@category`: the site would show them under the last one. */
+function uncategorized(): readonly string[] {
+  const doors = ['index', 'crypto', 'testing'].map((name) => join(ROOT, 'ts', `${name}.ts`))
+  const program = ts.createProgram(doors, compilerOptions())
+  const checker = program.getTypeChecker()
+  return doors.flatMap((door) => {
+    const file = program.getSourceFile(door)
+    const module = file === undefined ? undefined : checker.getSymbolAtLocation(file)
+    if (module === undefined) throw new Error(`${door} has no exports`)
+    return checker
+      .getExportsOfModule(module)
+      .filter((name) => {
+        const symbol = name.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(name) : name
+        return !symbol.getJsDocTags(checker).some((tag) => tag.name === 'category')
+      })
+      .map((name) => name.name)
+  })
+}
+
 /** What the compiler says about the examples, which import the sources. */
 function typeErrors(): readonly string[] {
   const options: ts.CompilerOptions = {
-    ...ts.parseJsonConfigFileContent(
-      ts.readConfigFile(join(ROOT, 'tsconfig.json'), (path) => readFileSync(path, 'utf8')).config,
-      ts.sys,
-      ROOT,
-    ).options,
+    ...compilerOptions(),
     paths: {
       espalier: [join(ROOT, 'ts', 'index.ts')],
       'espalier/*': [join(ROOT, 'ts', '*.ts')],
@@ -129,6 +148,11 @@ function typeErrors(): readonly string[] {
       .getPreEmitDiagnostics(program, program.getSourceFile(path))
       .map(({ messageText }) => `${path}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`),
   )
+}
+
+function compilerOptions(): ts.CompilerOptions {
+  const read = ts.readConfigFile(join(ROOT, 'tsconfig.json'), (path) => readFileSync(path, 'utf8'))
+  return ts.parseJsonConfigFileContent(read.config, ts.sys, ROOT).options
 }
 
 function toJavaScript(source: string): string {

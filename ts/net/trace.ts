@@ -2,7 +2,11 @@ import { channel } from 'node:diagnostics_channel'
 import type { ErrorCode } from '../base/error.ts'
 import type { NodeId } from '../base/identity.ts'
 
-/** What the channel `espalier:request` publishes: a request has ended. */
+/**
+ * What the channel `espalier:request` publishes: a request has ended.
+ *
+ * @category Watching
+ */
 export interface RequestTrace {
   /** Of the message type, for example `dht.findNode`; `unknown` for what this node does not serve. */
   readonly protocol: string
@@ -12,7 +16,11 @@ export interface RequestTrace {
   readonly durationMs: number
 }
 
-/** What the channel `espalier:dial` publishes: a dial has ended. */
+/**
+ * What the channel `espalier:dial` publishes: a dial has ended.
+ *
+ * @category Watching
+ */
 export interface DialTrace {
   /** Nothing when the dial failed and nobody knew who lives at the address. */
   readonly peer: NodeId | undefined
