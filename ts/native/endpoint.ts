@@ -251,6 +251,12 @@ export class NativeEndpoint {
     }
   }
 
+  /** Ends every operation with `error`. @internal */
+  fail(error: EspalierError): void {
+    for (const pending of this.#operations.values()) pending.reject(error)
+    this.#operations.clear()
+  }
+
   #receiveOfLink(event: EventRecord): void {
     const { kind, first: link } = event
     const outbound = event.second === 1
@@ -338,8 +344,7 @@ export class NativeEndpoint {
     open.delete(this.#number)
     addon().transportForget(this.#number)
     release()
-    for (const pending of [...this.#operations.values()]) pending.reject(closed())
-    this.#operations.clear()
+    this.fail(closed())
     this.#onClosed()
   }
 }
@@ -358,7 +363,7 @@ function listenForEvents(): void {
   const event = new EventRecord(slab)
   onWake(() => {
     for (;;) {
-      const filled = addon().transportDrain(slab)
+      const filled = drain(slab)
       if (filled === 0) return
       for (let at = 0; at < filled;) {
         at = event.read(at)
@@ -368,6 +373,18 @@ function listenForEvents(): void {
   })
   // Goodbyes leave, and no thread runs while the process takes itself apart.
   process.once('exit', () => addon().transportCloseAll())
+}
+
+function drain(slab: Uint8Array): number {
+  try {
+    return addon().transportDrain(slab)
+  } catch (thrown) {
+    // A fault of this library. The lost event may have ended any operation: none may wait for ever.
+    const error = fromNative(thrown)
+    process.emitWarning(error)
+    for (const endpoint of open.values()) endpoint.fail(error)
+    return 0
+  }
 }
 
 function dispatch(event: EventRecord): void {

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use espalier_core::{hash::Hasher, kem::DecapsulationKey, sign::SigningKey};
@@ -10,6 +11,7 @@ use napi_derive::napi;
 use parking_lot::Mutex;
 
 use crate::failure::Failure;
+use crate::faults::{self, Place};
 use crate::queue::Queue;
 use crate::table::Table;
 use crate::transport_events::{Endpoints, Events};
@@ -51,14 +53,22 @@ impl Environment {
 
     /// Frees everything, so that secrets are wiped and locks given back although a job still holds `self`.
     fn close(&self) {
-        self.queue.close();
-        self.endpoints.close_all();
-        self.events.clear();
-        self.signing_keys.clear();
-        self.decapsulation_keys.clear();
-        self.hashers.clear();
-        self.locks.clear();
+        survive(|| faults::trip(Place::Cleanup));
+        survive(|| self.queue.close());
+        survive(|| self.endpoints.close_all());
+        survive(|| self.events.clear());
+        survive(|| self.signing_keys.clear());
+        survive(|| self.decapsulation_keys.clear());
+        survive(|| self.hashers.clear());
+        survive(|| self.locks.clear());
     }
+}
+
+/// Runs one step of an ending. A panic that left a cleanup hook would end the process, and one that left a step
+/// would keep the others from being done.
+pub(crate) fn survive(step: impl FnOnce()) {
+    // Nobody is left who could be told.
+    let _ = catch_unwind(AssertUnwindSafe(step));
 }
 
 thread_local! {

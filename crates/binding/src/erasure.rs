@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use espalier_core::erasure::{ErasureCoder, MAX_SHARDS, ShardLayout};
-use napi::bindgen_prelude::Uint8ArraySlice;
 use napi_derive::napi;
 
 use crate::failure::Failure;
+use crate::list::ByteList;
 use crate::{arguments, bytes};
 
 /// Computes the parity of `data`.
@@ -14,10 +14,11 @@ use crate::{arguments, bytes};
 pub fn erasure_encode(
     data_shards: f64,
     parity_shards: f64,
-    data: Vec<Uint8ArraySlice<'_>>,
-    mut parity_out: Vec<Uint8ArraySlice<'_>>,
+    data: ByteList<'_>,
+    parity_out: ByteList<'_>,
 ) -> napi::Result<()> {
     let coder = coder(data_shards, parity_shards)?;
+    let (data, mut parity_out) = (data.slices()?, parity_out.slices()?);
     let data: Vec<&[u8]> = data.iter().map(|shard| &**shard).collect();
     bytes::fill_all(&mut parity_out, &data, |parity| Ok(coder.encode(&data, parity)?))?;
     Ok(())
@@ -28,10 +29,11 @@ pub fn erasure_encode(
 pub fn erasure_reconstruct(
     data_shards: f64,
     parity_shards: f64,
-    shards: Vec<Option<Uint8ArraySlice<'_>>>,
-    mut rebuilt_out: Vec<Uint8ArraySlice<'_>>,
+    shards: ByteList<'_>,
+    rebuilt_out: ByteList<'_>,
 ) -> napi::Result<()> {
     let coder = coder(data_shards, parity_shards)?;
+    let (shards, mut rebuilt_out) = (shards.optional_slices()?, rebuilt_out.slices()?);
     let shards: Vec<Option<&[u8]>> = shards.iter().map(Option::as_deref).collect();
     let (missing, _) = coder.missing(&shards).map_err(Failure::from)?;
     let given: Vec<&[u8]> = shards.iter().copied().flatten().collect();

@@ -6,6 +6,8 @@ use napi_derive::napi;
 use parking_lot::Mutex;
 
 use crate::failure::Failure;
+use crate::list::ByteList;
+use crate::text::Text;
 use crate::{arguments, bytes, environment};
 
 /// The hash of `data` into 32 bytes of `out`, which may share memory with it.
@@ -19,7 +21,8 @@ pub fn hash_into(data: Uint8ArraySlice<'_>, mut out: Uint8ArraySlice<'_>, offset
 
 /// The hash of every item, one after the other.
 #[napi(catch_unwind)]
-pub fn hash_many(items: Vec<Uint8ArraySlice<'_>>, mut digests_out: Uint8ArraySlice<'_>) -> napi::Result<()> {
+pub fn hash_many(items: ByteList<'_>, mut digests_out: Uint8ArraySlice<'_>) -> napi::Result<()> {
+    let items = items.slices()?;
     let items: Vec<&[u8]> = items.iter().map(|item| &**item).collect();
     bytes::fill(&mut digests_out, &items, |out| {
         Ok(hash::hash_many(items.iter().copied(), out)?)
@@ -31,7 +34,7 @@ pub fn hash_many(items: Vec<Uint8ArraySlice<'_>>, mut digests_out: Uint8ArraySli
 #[napi(catch_unwind)]
 pub fn hash_with(
     key: Option<Uint8ArraySlice<'_>>,
-    context: Option<String>,
+    context: Option<Text>,
     data: Uint8ArraySlice<'_>,
     mut out: Uint8ArraySlice<'_>,
 ) -> napi::Result<()> {
@@ -42,7 +45,7 @@ pub fn hash_with(
 
 /// A hasher that takes its input in pieces.
 #[napi(catch_unwind)]
-pub fn hasher_open(key: Option<Uint8ArraySlice<'_>>, context: Option<String>) -> napi::Result<u32> {
+pub fn hasher_open(key: Option<Uint8ArraySlice<'_>>, context: Option<Text>) -> napi::Result<u32> {
     let hasher = hasher(key.as_deref(), context.as_deref())?;
     Ok(environment::current()?.hashers.insert(Mutex::new(hasher))?)
 }

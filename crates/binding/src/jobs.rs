@@ -83,6 +83,8 @@ fn spawn_on(
         ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|_| "espalier-job".to_owned())
+            // Everything is caught below; the default, which ends the process, is no answer to what isn't.
+            .panic_handler(drop)
             .build()
     };
     let Some(pool) = pool.get_or_init(|| build().ok()) else {

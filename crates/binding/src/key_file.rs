@@ -10,16 +10,12 @@ use zeroize::Zeroizing;
 
 use crate::environment::{self, Environment};
 use crate::failure::Failure;
+use crate::text::Text;
 use crate::{arguments, jobs, key_store};
 
 /// A fresh identity in a new file.
 #[napi(catch_unwind)]
-pub fn key_file_create(
-    job: f64,
-    path: String,
-    passphrase: Option<String>,
-    hardness: String,
-) -> napi::Result<()> {
+pub fn key_file_create(job: f64, path: Text, passphrase: Option<Text>, hardness: Text) -> napi::Result<()> {
     let new = NewFile::check(path, passphrase, &hardness)?;
     spawn(job, move |environment| {
         let key = SigningKey::generate()?;
@@ -32,12 +28,12 @@ pub fn key_file_create(
 #[napi(catch_unwind)]
 pub fn key_file_import(
     job: f64,
-    path: String,
-    words: String,
-    passphrase: Option<String>,
-    hardness: String,
+    path: Text,
+    words: Text,
+    passphrase: Option<Text>,
+    hardness: Text,
 ) -> napi::Result<()> {
-    let words = Zeroizing::new(words);
+    let words = Zeroizing::new(words.0);
     let new = NewFile::check(path, passphrase, &hardness)?;
     spawn(job, move |environment| {
         let seed = words::to_seed(&words)?;
@@ -49,10 +45,10 @@ pub fn key_file_import(
 
 /// The identity of an existing file.
 #[napi(catch_unwind)]
-pub fn key_file_open(job: f64, path: String, passphrase: Option<String>) -> napi::Result<()> {
-    let passphrase = passphrase.map(Zeroizing::new);
+pub fn key_file_open(job: f64, path: Text, passphrase: Option<Text>) -> napi::Result<()> {
+    let passphrase = passphrase.map(|text| Zeroizing::new(text.0));
     spawn(job, move |environment| {
-        let file = key_store::read(Path::new(&path))?;
+        let file = key_store::read(Path::new(&*path))?;
         let seed = key_file::decode(&file, passphrase.as_ref().map(|text| text.as_bytes()))?;
         let key = SigningKey::from_seed(&seed)?;
         keep(environment, key, key_file::is_protected(&file)?)
@@ -63,10 +59,10 @@ pub fn key_file_open(job: f64, path: String, passphrase: Option<String>) -> napi
 #[napi(catch_unwind)]
 pub fn key_file_replace(
     job: f64,
-    path: String,
+    path: Text,
     handle: f64,
-    passphrase: Option<String>,
-    hardness: String,
+    passphrase: Option<Text>,
+    hardness: Text,
 ) -> napi::Result<()> {
     let new = NewFile::check(path, passphrase, &hardness)?;
     let key = environment::current()?.signing_keys.get(handle)?;
@@ -91,10 +87,10 @@ struct NewFile {
 }
 
 impl NewFile {
-    fn check(path: String, passphrase: Option<String>, hardness: &str) -> Result<Self, Failure> {
-        let passphrase = passphrase.map(Zeroizing::new);
+    fn check(path: Text, passphrase: Option<Text>, hardness: &str) -> Result<Self, Failure> {
+        let passphrase = passphrase.map(|text| Zeroizing::new(text.0));
         Ok(Self {
-            path,
+            path: path.0,
             passphrase,
             hardness: Hardness::from_name(hardness)?,
         })

@@ -6,10 +6,11 @@ use napi_derive::napi;
 
 use crate::environment;
 use crate::failure::Failure;
+use crate::text::Text;
 
 /// Takes the lock of a file, which is made when missing.
 #[napi(catch_unwind)]
-pub fn lock_file(path: String) -> napi::Result<u32> {
+pub fn lock_file(path: Text) -> napi::Result<u32> {
     Ok(environment::current()?.locks.insert(lock(&path)?)?)
 }
 

@@ -2,6 +2,7 @@
 //! drains all of it.
 
 use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,6 +14,7 @@ use parking_lot::Mutex;
 
 use crate::environment::{self, Environment};
 use crate::failure::Failure;
+use crate::faults::{self, Place};
 use crate::{arguments, bytes};
 
 /// Weak: alone it does not keep the process alive.
@@ -81,7 +83,16 @@ impl Queue {
         }
     }
 
+    /// A fault in here must not cost the next completions their wake-up.
     fn wake(&self) {
+        let woken = catch_unwind(AssertUnwindSafe(|| self.call_wake()));
+        if woken.is_err() {
+            self.rearm();
+        }
+    }
+
+    fn call_wake(&self) {
+        faults::trip(Place::Wake);
         if let Some(wake) = &*self.wake.lock() {
             // Refused only while the environment ends, when nobody waits for an answer any more.
             let _ = wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
@@ -138,7 +149,9 @@ pub fn queue_attach(env: napi::Env, wake: Function<'_, (), ()>) -> napi::Result<
     let wake = wake.build_threadsafe_function::<()>().weak::<true>().build()?;
     *environment.queue.wake.lock() = Some(wake);
     // Hooks run last in, first out: this one closes the queue while the function is still whole.
-    env.add_env_cleanup_hook(environment, |environment| environment.queue.close())?;
+    env.add_env_cleanup_hook(environment, |environment| {
+        environment::survive(|| environment.queue.close());
+    })?;
     Ok(())
 }
 

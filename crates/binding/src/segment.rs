@@ -6,6 +6,7 @@ use napi::bindgen_prelude::Uint8ArraySlice;
 use napi_derive::napi;
 
 use crate::failure::Failure;
+use crate::list::{ByteList, Copied};
 use crate::{arguments, erasure, jobs};
 
 /// Seals, cuts, protects and hashes `plaintext`; the result is all shards, then their ids.
@@ -37,15 +38,16 @@ pub fn encode_segment(
 #[napi(catch_unwind)]
 pub fn decode_segment(
     job: f64,
-    key: Uint8ArraySlice<'_>,
+    key: Copied,
     index: f64,
     plaintext_bytes: f64,
     data_shards: f64,
     parity_shards: f64,
-    shards: Vec<Option<Uint8ArraySlice<'_>>>,
+    shards: ByteList<'_>,
 ) -> napi::Result<()> {
     let job = arguments::job(job)?;
-    let key = *arguments::exactly("key", &key)?;
+    let shards = shards.optional_slices()?;
+    let key = *arguments::exactly("key", &key.0)?;
     let index = arguments::integer("index", index, MAX_SEGMENT_INDEX)?;
     let plaintext_bytes = arguments::count("plaintextBytes", plaintext_bytes, MAX_SEGMENT_BYTES)?;
     let coder = erasure::coder(data_shards, parity_shards)?;

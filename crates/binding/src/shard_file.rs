@@ -11,13 +11,14 @@ use napi::bindgen_prelude::Uint8ArraySlice;
 use napi_derive::napi;
 
 use crate::failure::Failure;
+use crate::text::Text;
 use crate::{arguments, jobs};
 
 /// Writes `bytes` to a new file and syncs it, if they have the promised hash. Nothing is left of a failure.
 #[napi(catch_unwind)]
 pub fn shard_file_write(
     job: f64,
-    path: String,
+    path: Text,
     bytes: Uint8ArraySlice<'_>,
     hash: Uint8ArraySlice<'_>,
 ) -> napi::Result<()> {
@@ -28,17 +29,17 @@ pub fn shard_file_write(
         if hash::hash(&bytes) != expected {
             return Err(Failure::argument("bytes", "they do not have the promised hash"));
         }
-        write(Path::new(&path), &bytes).map(|()| Vec::new())
+        write(Path::new(&*path), &bytes).map(|()| Vec::new())
     })?;
     Ok(())
 }
 
 /// Moves a file to its place and syncs the folder.
 #[napi(catch_unwind)]
-pub fn shard_file_place(job: f64, from: String, to: String) -> napi::Result<()> {
+pub fn shard_file_place(job: f64, from: Text, to: Text) -> napi::Result<()> {
     let job = arguments::job(job)?;
     jobs::spawn_disk(job, move || {
-        let placed = fs::rename(&from, &to).and_then(|()| sync_folder(Path::new(&to)));
+        let placed = fs::rename(&*from, &*to).and_then(|()| sync_folder(Path::new(&*to)));
         placed.map(|()| Vec::new()).map_err(|error| failed(&to, &error))
     })?;
     Ok(())
@@ -46,16 +47,11 @@ pub fn shard_file_place(job: f64, from: String, to: String) -> napi::Result<()> 
 
 /// The file's bytes, if they have the promised size and hash; else `NOT_FOUND`.
 #[napi(catch_unwind)]
-pub fn shard_file_read(
-    job: f64,
-    path: String,
-    size_bytes: f64,
-    hash: Uint8ArraySlice<'_>,
-) -> napi::Result<()> {
+pub fn shard_file_read(job: f64, path: Text, size_bytes: f64, hash: Uint8ArraySlice<'_>) -> napi::Result<()> {
     let job = arguments::job(job)?;
     let size = arguments::count("sizeBytes", size_bytes, MAX_SHARD_BYTES)?;
     let expected = *arguments::exactly::<DIGEST_BYTES>("hash", &hash)?;
-    jobs::spawn_disk(job, move || read(Path::new(&path), size, &expected))?;
+    jobs::spawn_disk(job, move || read(Path::new(&*path), size, &expected))?;
     Ok(())
 }
 

@@ -8,6 +8,8 @@ use napi_derive::napi;
 use rayon::prelude::*;
 
 use crate::failure::Failure;
+use crate::list::ByteList;
+use crate::text::Text;
 use crate::{arguments, bytes, environment, jobs};
 
 /// A key from fresh randomness.
@@ -54,7 +56,7 @@ pub fn sign_with(
     message: Uint8ArraySlice<'_>,
     context: Uint8ArraySlice<'_>,
     deterministic: bool,
-    provider: String,
+    provider: Text,
     mut signature_out: Uint8ArraySlice<'_>,
 ) -> napi::Result<()> {
     let key = environment::current()?.signing_keys.get(handle)?;
@@ -75,7 +77,7 @@ pub fn verify(
     message: Uint8ArraySlice<'_>,
     signature: Uint8ArraySlice<'_>,
     context: Uint8ArraySlice<'_>,
-    provider: String,
+    provider: Text,
 ) -> napi::Result<bool> {
     let provider = Provider::from_name(&provider).map_err(Failure::from)?;
     let valid = sign::verify_with(provider, &public_key, &message, &signature, &context);
@@ -84,8 +86,9 @@ pub fn verify(
 
 /// Checks many signatures on all cores. `parts` holds public key, message, signature and context of each.
 #[napi(catch_unwind)]
-pub fn verify_many(job: f64, parts: Vec<Uint8ArraySlice<'_>>) -> napi::Result<()> {
+pub fn verify_many(job: f64, parts: ByteList<'_>) -> napi::Result<()> {
     let job = arguments::job(job)?;
+    let parts = parts.slices()?;
     // One copy of everything, because JavaScript may change or free it as soon as this returns.
     let mut copied = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
     let ranges: Vec<Range<usize>> = parts

@@ -13,7 +13,12 @@ use espalier_transport::{
 use napi::bindgen_prelude::Uint8ArraySlice;
 use napi_derive::napi;
 
-use crate::{arguments, bytes, environment, failure::Failure, transport_events::Sink};
+use crate::{
+    arguments, bytes, environment,
+    failure::Failure,
+    list::{Copied, TextList},
+    transport_events::Sink,
+};
 
 /// Bytes in front of each record of a batch: kind, status, two of zero, four numbers, length of what follows.
 const RECORD_BYTES: usize = 24;
@@ -28,7 +33,7 @@ const MAX_TIME_MS: u64 = 24 * 3600 * 1000;
 #[napi(catch_unwind)]
 pub fn transport_open(
     key: f64,
-    hosts: Vec<String>,
+    hosts: TextList,
     port: f64,
     accepts: bool,
     resumes: bool,
@@ -37,7 +42,7 @@ pub fn transport_open(
     let key = environment.signing_keys.get(key)?;
     let port = number("port", port)?;
     let wrong = |host: &String| Failure::argument("hosts", format_args!("{host:?} is not an IP address"));
-    let hosts = hosts.iter().map(|host| host.parse().map_err(|_| wrong(host)));
+    let hosts = hosts.0.iter().map(|host| host.parse().map_err(|_| wrong(host)));
     let hosts = hosts.collect::<Result<_, Failure>>()?;
     let endpoint = environment.endpoints.reserve();
     let sink = Sink::new(&environment, endpoint);
@@ -75,16 +80,17 @@ pub fn transport_facts(endpoint: f64) -> napi::Result<Vec<String>> {
 pub fn transport_dial(
     endpoint: f64,
     operation: f64,
-    expected: Option<Uint8ArraySlice<'_>>,
-    addresses: Vec<String>,
+    expected: Option<Copied>,
+    addresses: TextList,
     timeout_ms: f64,
     first: Option<Uint8ArraySlice<'_>>,
 ) -> napi::Result<()> {
     let expected = expected
-        .map(|id| arguments::exactly::<NODE_ID_BYTES>("id", &id).copied())
+        .map(|id| arguments::exactly::<NODE_ID_BYTES>("id", &id.0).copied())
         .transpose()?;
     let wrong = |text: &String| Failure::argument("addresses", format_args!("{text:?} is not an address"));
     let addresses = addresses
+        .0
         .iter()
         .map(|text| text.parse::<SocketAddr>().map_err(|_| wrong(text)));
     let addresses = addresses.collect::<Result<_, Failure>>()?;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicU32, AtomicUsize, Ordering},
@@ -15,7 +16,13 @@ use espalier_transport::{
 };
 use parking_lot::Mutex;
 
-use crate::{arguments, environment::Environment, failure::Failure, queue};
+use crate::{
+    arguments,
+    environment::Environment,
+    failure::Failure,
+    faults::{self, Place},
+    queue,
+};
 
 /// Bytes in front of each record: its length, kind, three of zero, endpoint, three numbers.
 const RECORD_BYTES: usize = 24;
@@ -75,29 +82,46 @@ pub(crate) struct Events {
     /// Bounded by what is in flight: operations, streams that peers may open, and datagrams by their bytes.
     waiting: Mutex<VecDeque<(u32, Event)>>,
     bytes: AtomicUsize,
+    /// Why an event was lost that nobody has been told of.
+    lost: Mutex<Option<Failure>>,
 }
 
 impl Events {
     /// Writes the oldest events into `slab` and answers the bytes that they take.
     pub(crate) fn drain_into(&self, slab: &mut [u8]) -> Result<u32, Failure> {
+        if let Some(failure) = self.lost.lock().take() {
+            return Err(failure);
+        }
         let mut waiting = self.waiting.lock();
         let mut filled = 0;
-        while let Some((endpoint, event)) = waiting.front() {
-            let record = Record::of(event);
-            let length = RECORD_BYTES + record.payload_bytes();
-            let Some(target) = slab.get_mut(filled..filled + length) else {
-                if filled == 0 {
-                    return Err(Failure::argument(
-                        "slab",
-                        format_args!("{length} bytes are needed"),
-                    ));
+        while let Some((endpoint, event)) = waiting.pop_front() {
+            let room = slab.get_mut(filled..).unwrap_or_default();
+            let written = catch_unwind(AssertUnwindSafe(|| Record::of(&event).write(endpoint, room)));
+            match written {
+                Ok(Ok(length)) => {
+                    filled += length;
+                    self.bytes.fetch_sub(body_bytes(&event), Ordering::Relaxed);
                 }
-                break;
-            };
-            record.write(*endpoint, target);
-            filled += length;
-            self.bytes.fetch_sub(body_bytes(event), Ordering::Relaxed);
-            waiting.pop_front();
+                Ok(Err(length)) => {
+                    waiting.push_front((endpoint, event));
+                    if filled == 0 {
+                        let problem = format_args!("{length} bytes are needed");
+                        return Err(Failure::argument("slab", problem));
+                    }
+                    break;
+                }
+                // It does not come again. What was written before it counts, so the next call tells.
+                Err(payload) => {
+                    self.bytes.fetch_sub(body_bytes(&event), Ordering::Relaxed);
+                    *self.lost.lock() = Some(Failure::panic(&*payload));
+                    break;
+                }
+            }
+        }
+        if filled == 0
+            && let Some(failure) = self.lost.lock().take()
+        {
+            return Err(failure);
         }
         u32::try_from(filled).map_err(|_| Failure::argument("slab", "too large"))
     }
@@ -130,15 +154,19 @@ impl Sink {
 
 impl EventSink for Sink {
     fn push(&self, event: Event) {
-        self.environment
-            .events
-            .bytes
-            .fetch_add(body_bytes(&event), Ordering::Relaxed);
-        self.environment
-            .events
-            .waiting
-            .lock()
-            .push_back((self.endpoint, event));
+        if cfg!(feature = "test-hooks") {
+            faults::trip(Place::Event(Record::of(&event).kind));
+        }
+        let events = &self.environment.events;
+        // It may be all that an operation ever hears: an event that is lost must be told of too.
+        let pushed = catch_unwind(AssertUnwindSafe(|| {
+            faults::trip(Place::Sink);
+            events.bytes.fetch_add(body_bytes(&event), Ordering::Relaxed);
+            events.waiting.lock().push_back((self.endpoint, event));
+        }));
+        if let Err(payload) = pushed {
+            *events.lost.lock() = Some(Failure::panic(&*payload));
+        }
         queue::wake_soon(&self.environment);
     }
 
@@ -287,9 +315,12 @@ impl<'a> Record<'a> {
         self.head.len() + text.len() + bytes.len()
     }
 
-    /// `target` has exactly the record's size.
-    fn write(&self, endpoint: u32, target: &mut [u8]) {
-        let length = u32::try_from(target.len()).unwrap_or(u32::MAX);
+    /// Writes to the start of `room` and answers the length; as an error the one that is needed.
+    fn write(&self, endpoint: u32, room: &mut [u8]) -> Result<usize, usize> {
+        faults::trip(Place::Conversion);
+        let needed = RECORD_BYTES + self.payload_bytes();
+        let target = room.get_mut(..needed).ok_or(needed)?;
+        let length = u32::try_from(needed).unwrap_or(u32::MAX);
         let (front, payload) = target.split_at_mut(RECORD_BYTES);
         let [first, second, third] = self.numbers;
         let fields = [length, u32::from(self.kind), endpoint, first, second, third];
@@ -302,5 +333,6 @@ impl<'a> Record<'a> {
         head.copy_from_slice(self.head);
         text.copy_from_slice(parts.0);
         bytes.copy_from_slice(parts.1);
+        Ok(needed)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::Ordering, mpsc as blocking},
     thread::JoinHandle,
     time::Duration,
@@ -111,6 +112,9 @@ pub enum Command {
         /// The operation.
         operation: OperationId,
     },
+    /// Panics.
+    #[cfg(feature = "test-hooks")]
+    Panic,
     /// Ends all connections with a peer.
     CloseLink {
         /// The link.
@@ -340,7 +344,11 @@ fn run_thread(
     match opened {
         Ok(driver) => {
             let _ = tell.send(Ok(driver.mux.addresses()));
-            runtime.block_on(driver.run(inbox));
+            // A fault of the driver ends the endpoint; whoever waits for it hears so.
+            let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(driver.run(inbox))));
+            if ended.is_err() {
+                shared.closing.store(true, Ordering::Relaxed);
+            }
             // Dropping the runtime drops every task: the socket goes, and what waits is told.
             drop(runtime);
             shared.streams.lock().clear();
@@ -464,6 +472,9 @@ impl Driver {
                     running.abort();
                 }
             }
+            #[cfg(feature = "test-hooks")]
+            #[allow(clippy::panic)]
+            Command::Panic => panic!("on purpose"),
             Command::CloseLink { link, code } => {
                 if let Ok(link) = self.link(link) {
                     link::close(&self.shared, &link, code);
