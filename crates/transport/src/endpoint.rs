@@ -26,7 +26,7 @@ use crate::{
     dial::{Dial, Dialling},
     error::TransportError,
     events::{Event, EventSink, LinkId, OperationId, RequestId, StreamId},
-    limits::{CLOSE_TIME, LARGEST_PACKET_BYTES, Limits, PerPath, transport_config},
+    limits::{CLOSE_TIME, LARGEST_PACKET_BYTES, Limits, MAX_DIAL_ADDRESSES, PerPath, transport_config},
     link,
     mux::Mux,
     request::{self, Target},
@@ -426,6 +426,8 @@ impl Driver {
                 let addresses = addresses
                     .into_iter()
                     .filter(|address| self.mux.reaches(*address))
+                    .take(MAX_DIAL_ADDRESSES)
+                    .inspect(|address| self.mux.dials(*address))
                     .collect();
                 let (endpoint, configs) = (self.endpoint.clone(), self.clients.clone());
                 let (progress, dialling) = watch::channel(Dialling::Started);

@@ -51,7 +51,7 @@ pub fn encode_answer(answer: &Result<Bytes, Refusal>) -> Bytes {
 
 /// Takes out what is not QUIC and answers how many packets that were.
 pub fn keep_quic(buffer: &mut [u8], meta: &mut RecvMeta) -> usize {
-    mux::keep_quic(buffer, meta)
+    mux::keep_quic(buffer, meta, |_| true)
 }
 
 /// The ML-DSA-65 key in a `SubjectPublicKeyInfo`.

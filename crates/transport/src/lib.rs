@@ -25,6 +25,7 @@ mod shared;
 mod stats;
 mod stream;
 pub mod tls;
+mod unvalidated;
 mod wire;
 
 pub use address_rate::{AddressRates, Rate};

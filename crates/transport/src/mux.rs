@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -25,6 +25,7 @@ use tokio::{
 use crate::{
     counters::{Counters, Direction},
     error::TransportError,
+    unvalidated::{Unvalidated, has_long_header},
 };
 
 /// What the kernel is asked for; it gives what its own limit allows. A burst that overflows is loss.
@@ -48,6 +49,7 @@ pub(crate) struct Mux {
     v6: Option<Family>,
     port: u16,
     counters: Arc<Counters>,
+    unvalidated: Unvalidated,
     pause: Mutex<Option<Pin<Box<Sleep>>>>,
 }
 
@@ -82,6 +84,7 @@ impl Mux {
             v6,
             port,
             counters,
+            unvalidated: Unvalidated::default(),
             pause: Mutex::new(None),
         })
     }
@@ -102,13 +105,22 @@ impl Mux {
         }
     }
 
+    /// This node is about to dial an address.
+    pub(crate) fn dials(&self, address: SocketAddr) {
+        self.unvalidated.dials(from_v6(address), Instant::now());
+    }
+
     fn families(&self) -> impl Iterator<Item = &Family> {
         self.v4.iter().chain(self.v6.iter())
     }
 
     fn take(&self, buffer: &mut [u8], meta: &mut RecvMeta) {
         self.counters.packets(Direction::Inbound, meta.len);
-        for _ in 0..keep_quic(buffer, meta) {
+        let from = meta.addr;
+        let is_of_a_node = |packet: &[u8]| {
+            !has_long_header(packet) || self.unvalidated.received(from, packet, Instant::now())
+        };
+        for _ in 0..keep_quic(buffer, meta, is_of_a_node) {
             self.counters.foreign_packet();
         }
         meta.addr = to_v6(meta.addr);
@@ -162,16 +174,29 @@ impl AsyncUdpSocket for Mux {
         let family = if destination.is_ipv4() { &self.v4 } else { &self.v6 };
         // A packet for a family that is not there is lost, as it would be on the way.
         let Some(family) = family else { return Ok(()) };
+        let mut contents = transmit.contents;
+        let limited_at = self.unvalidated.may_limit(contents).then(Instant::now);
+        if let Some(now) = limited_at {
+            let segment = transmit.segment_size.unwrap_or(contents.len()).max(1);
+            let allowed = self.unvalidated.allowed(destination, contents, segment, now);
+            contents = &contents[..allowed];
+            if contents.is_empty() {
+                return Ok(());
+            }
+        }
         let transmit = Transmit {
             destination,
+            contents,
             src_ip: transmit.src_ip.map(|ip| ip.to_canonical()),
             ..*transmit
         };
         family.io.try_io(Interest::WRITABLE, || {
             family.state.send((&family.io).into(), &transmit)
         })?;
-        self.counters
-            .packets(Direction::Outbound, transmit.contents.len());
+        if let Some(now) = limited_at {
+            self.unvalidated.sent(destination, contents, now);
+        }
+        self.counters.packets(Direction::Outbound, contents.len());
         Ok(())
     }
 
@@ -277,16 +302,17 @@ impl fmt::Debug for Poller {
     }
 }
 
-/// Takes out what is not QUIC and answers how many packets that were. A batch of equal-sized packets (GRO) may be
-/// mixed.
-pub(crate) fn keep_quic(buffer: &mut [u8], meta: &mut RecvMeta) -> usize {
+/// Takes out what is not QUIC, or what `keeps` refuses, and answers how many packets that were. A batch of
+/// equal-sized packets (GRO) may be mixed.
+pub(crate) fn keep_quic(buffer: &mut [u8], meta: &mut RecvMeta, keeps: impl Fn(&[u8]) -> bool) -> usize {
     let stride = meta.stride.max(1);
     let len = meta.len.min(buffer.len());
     let mut kept = 0;
     let mut foreign = 0;
     for start in (0..len).step_by(stride) {
         let end = start.saturating_add(stride).min(len);
-        if buffer[start] & QUIC_BIT == 0 {
+        let packet = &buffer[start..end];
+        if packet[0] & QUIC_BIT == 0 || !keeps(packet) {
             foreign += 1;
             continue;
         }

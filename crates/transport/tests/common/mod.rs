@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
 pub mod conditions;
+pub mod peer;
 pub mod proxy;
 
 use std::{
