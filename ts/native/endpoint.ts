@@ -1,9 +1,10 @@
 import { EspalierError } from '../base/error.ts'
 import { fromNative, fromNativeText, native } from './error.ts'
 import { addon } from './load.ts'
-import { hold, onWake, release } from './queue.ts'
+import { hold, release } from './queue.ts'
 import { figuresOf, NO_FIGURES } from './figures.ts'
-import { EVENT, EventRecord, ID_BYTES, textOf } from './event-record.ts'
+import { EVENT, ID_BYTES, textOf, type EventRecord } from './event-record.ts'
+import { endEvents, listenForEvents, receiveEvents, type Receiver } from './events.ts'
 import { abortable, Pending, type Operation } from './operation.ts'
 import { RequestBatch, type BatchedRequest } from './request-batch.ts'
 
@@ -37,7 +38,7 @@ const firstRequest = new RequestBatch()
 const FLUSH_BYTES = 1_048_576
 
 /** A native QUIC endpoint with its own thread and UDP port. While it is open it keeps the process alive. */
-export class NativeEndpoint {
+export class NativeEndpoint implements Receiver {
   /** As the system writes them, for example `127.0.0.1:4840`. */
   readonly addresses: readonly string[]
   readonly keyExchange: string
@@ -69,7 +70,7 @@ export class NativeEndpoint {
     this.#events = events
     const { keyHandle, hosts, port, accepts, resumes } = options
     this.#number = native(() => addon().transportOpen(keyHandle, hosts, port, accepts, resumes))
-    open.set(this.#number, this)
+    receiveEvents(this.#number, this)
     hold()
     const [keyExchange = '', signature = '', cipherSuite = '', ...addresses] = addon().transportFacts(
       this.#number,
@@ -341,58 +342,11 @@ export class NativeEndpoint {
 
   #end(): void {
     this.#isClosed = true
-    open.delete(this.#number)
+    endEvents(this.#number)
     addon().transportForget(this.#number)
     release()
     this.fail(closed())
     this.#onClosed()
-  }
-}
-
-/** The largest single event, an answer of 1 MiB, with room for others. */
-const SLAB_BYTES = 1_048_576 + 262_144
-
-/** Bounded by the ports of the machine. */
-const open = new Map<number, NativeEndpoint>()
-let isListening = false
-
-function listenForEvents(): void {
-  if (isListening) return
-  isListening = true
-  const slab = new Uint8Array(SLAB_BYTES)
-  const event = new EventRecord(slab)
-  onWake(() => {
-    for (;;) {
-      const filled = drain(slab)
-      if (filled === 0) return
-      for (let at = 0; at < filled;) {
-        at = event.read(at)
-        dispatch(event)
-      }
-    }
-  })
-  // Goodbyes leave, and no thread runs while the process takes itself apart.
-  process.once('exit', () => addon().transportCloseAll())
-}
-
-function drain(slab: Uint8Array): number {
-  try {
-    return addon().transportDrain(slab)
-  } catch (thrown) {
-    // A fault of this library. The lost event may have ended any operation: none may wait for ever.
-    const error = fromNative(thrown)
-    process.emitWarning(error)
-    for (const endpoint of open.values()) endpoint.fail(error)
-    return 0
-  }
-}
-
-function dispatch(event: EventRecord): void {
-  try {
-    open.get(event.endpoint)?.receive(event)
-  } catch (thrown) {
-    // A fault of this library; the other events must not suffer from it.
-    process.emitWarning(thrown instanceof Error ? thrown : String(thrown))
   }
 }
 
