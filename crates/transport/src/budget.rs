@@ -1,8 +1,8 @@
 //! The bytes that peers make this process hold, over all its endpoints and threads, and how many they may.
 //!
-//! The window that every connection starts with ([`crate::limits::STARTING_WINDOW`]) and the state of connections
-//! and streams are not counted; the number of connections bounds them. Everything above is taken from one budget.
-//! When it is short, windows shrink and further requests are refused; nothing waits for memory.
+//! What a peer can do no harm with is not counted: the window that every connection starts with
+//! ([`crate::limits::FIRST_WINDOW`]) and the state of connections and streams. Everything above is taken from one
+//! budget. When it is short, windows stay small and further requests are refused; nothing waits for memory.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -91,12 +91,6 @@ impl Budget {
         &BUDGET
     }
 
-    /// Whether less than an eighth is left: what may shrink should.
-    pub(crate) fn is_short(&self) -> bool {
-        let limit = self.limit.load(Ordering::Relaxed);
-        self.total.load(Ordering::Relaxed) > limit - limit / 8
-    }
-
     fn held(&self) -> Held {
         let kind = |kind: Kind| self.kinds[kind as usize].load(Ordering::Relaxed);
         Held {
@@ -123,6 +117,7 @@ impl Budget {
     }
 
     /// Counts `bytes` that are held already, whatever the limit.
+    #[cfg(test)]
     fn count(&self, kind: Kind, bytes: u64) {
         self.total.fetch_add(bytes, Ordering::Relaxed);
         self.kinds[kind as usize].fetch_add(bytes, Ordering::Relaxed);
@@ -166,6 +161,7 @@ impl Share {
     }
 
     /// Counts `bytes` more that are held already.
+    #[cfg(test)]
     pub(crate) fn count(&mut self, bytes: usize) {
         self.budget.count(self.kind, bytes as u64);
         self.bytes += bytes;

@@ -9,7 +9,6 @@ use tokio::{sync::watch, time::timeout};
 
 use crate::{
     accept::UnderWay,
-    account::Account,
     counters::{Direction, Handshake},
     link::{self, Carrier, Link},
     request,
@@ -85,7 +84,6 @@ async fn serve_early(
     done: &mut ZeroRttAccepted,
     outcome: &Outcome,
 ) {
-    let account = Account::new();
     loop {
         tokio::select! {
             biased;
@@ -93,7 +91,6 @@ async fn serve_early(
             stream = connection.accept_bi() => {
                 let Ok((send, receive)) = stream else { return };
                 let early = request::Early {
-                    account: account.clone(),
                     peer,
                     remote: crate::mux::from_v6(connection.remote_address()),
                     outcome: outcome.clone(),

@@ -5,12 +5,9 @@
 //! and gets [`events::Event`]s through an [`events::EventSink`]; nothing here blocks the owner's thread.
 
 mod accept;
-mod account;
 mod address_rate;
 mod base32;
-mod body;
 pub mod budget;
-mod counted;
 pub mod counters;
 mod dial;
 pub mod endpoint;
@@ -23,14 +20,12 @@ mod handshake;
 pub mod limits;
 mod link;
 mod mux;
-mod pieces;
 mod request;
 mod shared;
 mod stats;
 mod stream;
 pub mod tls;
 mod unvalidated;
-mod window;
 mod wire;
 
 pub use address_rate::{AddressRates, Rate};

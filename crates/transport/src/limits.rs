@@ -28,16 +28,8 @@ pub const MAX_DIAL_ADDRESSES: usize = 16;
 pub const DIAL_STAGGER: Duration = Duration::from_millis(250);
 /// How often a connection that lost against its twin is looked at, and closed when it carries nothing more.
 pub const DRAIN_TIME: Duration = Duration::from_secs(1);
-/// A piece of a stream keeps the packet that it came in alive. Smaller ones are copied together: a peer that sends a
-/// byte in each packet must not make us hold the packets.
-pub(crate) const COPIED_BELOW: usize = 1024;
-/// Bytes of one connection that were read from the network and that the owner has not taken: of streams that it does
-/// not read, of requests that it has not answered. An eighth of the receive window once that is more.
-pub const READ_AHEAD: usize = 256 << 10;
-/// So many more are for streams and requests that have only a few: one that is not read must not stop the others.
-pub const READ_AHEAD_RESERVE: usize = 128 << 10;
-/// What few are.
-pub const LEAST_READ_AHEAD: usize = 4 << 10;
+/// Bytes that wait to be read from one stream.
+pub const STREAM_READ_AHEAD: usize = 1 << 20;
 /// Bytes that wait to be written to one stream.
 pub const MAX_STREAM_BACKLOG: usize = 16 << 20;
 
@@ -45,17 +37,10 @@ pub const MAX_STREAM_BACKLOG: usize = 16 << 20;
 pub const MAX_ERROR_TEXT_BYTES: usize = 256;
 /// Bytes of datagrams that may wait for the owner; more are dropped, as they might be on the way.
 pub const MAX_WAITING_DATAGRAM_BYTES: usize = 4 << 20;
-/// The same for one connection, and in each direction.
-pub const DATAGRAM_BUFFER: usize = 256 << 10;
-/// What a datagram that waits costs beyond its bytes.
-pub(crate) const DATAGRAM_OVERHEAD: usize = 256;
 /// Bytes of all requests that wait for an answer; more are refused.
 pub const MAX_WAITING_REQUEST_BYTES: usize = 64 << 20;
-/// Above this, or above twice the send window for all streams of a connection, a writer is told to wait until the
-/// network has taken some.
+/// Above this a writer is told to wait until the network has taken some.
 pub const STREAM_WRITE_AHEAD: usize = 1 << 20;
-/// What a writer gives is cut into pieces of this size; a piece is held until all of it is acknowledged.
-pub(crate) const STREAM_PIECE: usize = 64 << 10;
 /// How long an endpoint that closes waits for its goodbyes to leave.
 pub const CLOSE_TIME: Duration = Duration::from_millis(300);
 /// Two connections that came up within this time of each other were dialled at the same time.
@@ -74,8 +59,6 @@ pub struct Limits {
     pub stream_header_time: Duration,
     /// For the rest of a request.
     pub request_body_time: Duration,
-    /// For the network to take an answer.
-    pub answer_time: Duration,
     /// Handshakes that one address may begin.
     pub address_rates: AddressRates,
 }
@@ -89,7 +72,6 @@ impl Default for Limits {
             handshake_time: HANDSHAKE_TIME,
             stream_header_time: STREAM_HEADER_TIME,
             request_body_time: REQUEST_BODY_TIME,
-            answer_time: ANSWER_TIME,
             address_rates: AddressRates::default(),
         }
     }
@@ -98,27 +80,16 @@ impl Default for Limits {
 const IDLE_TIME: Duration = Duration::from_secs(30);
 /// Only the dialling side keeps a connection alive: both sides at once would double the cost.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// What a stream may be ahead of its reader: a shard of a full segment without a pause. Less than `FIRST_WINDOW`, so
-/// that a stream which nobody reads leaves the others of its connection something.
-const STREAM_WINDOW: u32 = 640 << 10;
-/// The receive window of a connection that carries hardly anything.
-pub const STARTING_WINDOW: u64 = 64 << 10;
-/// The receive window of a connection that is used.
-pub const FIRST_WINDOW: u64 = 768 << 10;
-/// The largest receive window, for a peer that is fast and far away.
-pub const FULL_WINDOW: u64 = 12 << 20;
-/// Bytes of one connection that are sent and not acknowledged, or ready to be: at first.
-pub const FIRST_SEND_WINDOW: usize = 128 << 10;
-/// And at most, when congestion control lets half of it be under way.
-pub const SEND_WINDOW: usize = 16 << 20;
-/// Time for the network to take an answer.
-pub const ANSWER_TIME: Duration = Duration::from_secs(30);
+const STREAM_WINDOW: u32 = 8 << 20;
+const CONNECTION_WINDOW: u32 = 16 << 20;
+const SEND_WINDOW: u64 = 16 << 20;
 /// Streams that a peer may have open at once over a connection that is used much.
 pub(crate) const CONCURRENT_STREAMS: u32 = 1024;
 /// The same over any other: quinn keeps state for each stream that may come, 130 KiB for 1,024 of them.
 const FIRST_CONCURRENT_STREAMS: u32 = 32;
-/// From so many on a connection is used much, while memory is not short.
+/// From so many on a connection is used much.
 pub(crate) const MANY_STREAMS: usize = 16;
+const DATAGRAM_BUFFER: usize = 1 << 20;
 
 /// The largest packets that path discovery may find, on loopback and with jumbo frames. quinn sends up to ten
 /// at once, and one system call takes at most 65,507 bytes: more would be an error that looks like loss.
@@ -209,8 +180,8 @@ pub(crate) fn transport_config(dialling: bool, path: Path) -> Arc<TransportConfi
         .max_concurrent_bidi_streams(VarInt::from_u32(FIRST_CONCURRENT_STREAMS))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
-        .receive_window(VarInt::from_u64(STARTING_WINDOW).unwrap_or(VarInt::MAX))
-        .send_window(FIRST_SEND_WINDOW as u64)
+        .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
+        .send_window(SEND_WINDOW)
         .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER))
         .datagram_send_buffer_size(DATAGRAM_BUFFER)
         .mtu_discovery_config(Some(path.discovery()))

@@ -9,20 +9,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 use espalier_core::identity::NODE_ID_BYTES;
 use parking_lot::Mutex;
 use quinn::{Connection, VarInt};
 
 use crate::{
-    account::Account,
     counters::{Direction, Refused},
     error::TransportError,
     events::{Event, LinkId},
-    limits::{
-        CONCURRENT_STREAMS, DATAGRAM_BUFFER, DATAGRAM_OVERHEAD, DRAIN_TIME, MANY_STREAMS,
-        MAX_WAITING_DATAGRAM_BYTES, SIMULTANEOUS_TIME,
-    },
+    limits::{CONCURRENT_STREAMS, DRAIN_TIME, MANY_STREAMS, MAX_WAITING_DATAGRAM_BYTES, SIMULTANEOUS_TIME},
     mux::from_v6,
     request,
     shared::Shared,
@@ -33,7 +29,6 @@ use crate::{
 /// One QUIC connection and how much goes over it.
 pub(crate) struct Carrier {
     pub(crate) connection: Connection,
-    pub(crate) account: Arc<Account>,
     outbound: bool,
     since: Instant,
     active: AtomicUsize,
@@ -44,7 +39,6 @@ impl Carrier {
     /// Lets the peer open more streams once it uses many.
     fn widen(&self) {
         if self.active.load(Ordering::Relaxed) >= MANY_STREAMS
-            && !self.account.is_short()
             && !self.is_widened.swap(true, Ordering::Relaxed)
         {
             let most = VarInt::from_u32(CONCURRENT_STREAMS);
@@ -61,16 +55,6 @@ impl Carrier {
 
 /// Keeps a connection from being closed as superfluous.
 pub(crate) struct Active(Arc<Carrier>);
-
-impl Active {
-    pub(crate) fn connection(&self) -> &Connection {
-        &self.0.connection
-    }
-
-    pub(crate) fn account(&self) -> &Arc<Account> {
-        &self.0.account
-    }
-}
 
 impl Drop for Active {
     fn drop(&mut self) {
@@ -120,10 +104,7 @@ impl Link {
         let mut bytes = BytesMut::with_capacity(DATAGRAM_HEADER_BYTES + body.len());
         bytes.put_u16_le(protocol);
         bytes.put_slice(body);
-        let waiting = &carrier.account.outgoing_datagrams;
-        waiting
-            .hold(bytes.freeze(), DATAGRAM_OVERHEAD)
-            .is_some_and(|bytes| carrier.connection.send_datagram(bytes).is_ok())
+        carrier.connection.send_datagram(bytes.freeze()).is_ok()
     }
 
     /// Takes in a further connection; answers the one that is now superfluous and for this side to close.
@@ -226,7 +207,6 @@ pub(crate) fn attach(
     let remote = from_v6(connection.remote_address());
     let carrier = Arc::new(Carrier {
         connection,
-        account: Account::new(),
         outbound,
         since: Instant::now(),
         active: AtomicUsize::new(0),
@@ -281,11 +261,6 @@ async fn serve(shared: Arc<Shared>, link: Arc<Link>, carrier: Arc<Carrier>) {
     let reason = loop {
         match carrier.connection.accept_bi().await {
             Ok((send, receive)) => {
-                tokio::select! {
-                    biased;
-                    () = carrier.account.room_for_another() => {}
-                    _ = carrier.connection.closed() => {}
-                }
                 let (shared, link, active) = (shared.clone(), link.clone(), carrier.enter());
                 tokio::spawn(request::serve_stream(shared, link, active, send, receive));
                 carrier.widen();
@@ -294,7 +269,6 @@ async fn serve(shared: Arc<Shared>, link: Arc<Link>, carrier: Arc<Carrier>) {
         }
     };
     datagrams.abort();
-    carrier.account.end();
     let mut links = shared.links.lock();
     shared.counters.ended(&LinkStats::of(&carrier.connection));
     if let Some(next) = link.remove(&carrier) {
@@ -317,16 +291,6 @@ async fn take_datagrams(shared: Arc<Shared>, link: LinkId, carrier: Arc<Carrier>
             shared.counters.refuse(Refused::DatagramBytes);
             continue;
         }
-        let waiting = &carrier.account.datagrams;
-        if waiting.held() + body.len() + DATAGRAM_OVERHEAD > DATAGRAM_BUFFER {
-            shared.counters.refuse(Refused::DatagramBytes);
-            continue;
-        }
-        // A copy: the datagram alone, without the packets that came with it.
-        let Some(body) = waiting.hold(Bytes::copy_from_slice(&body), DATAGRAM_OVERHEAD) else {
-            shared.counters.refuse(Refused::Memory);
-            continue;
-        };
         shared.counters.datagram(Direction::Inbound, body.len());
         shared.sink.push(Event::Datagram { link, protocol, body });
     }

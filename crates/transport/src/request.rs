@@ -1,25 +1,27 @@
 //! One small message each way, on a stream of its own.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+};
 
 use bytes::{Bytes, BytesMut};
 use espalier_core::identity::NODE_ID_BYTES;
-use quinn::{Connection, RecvStream, SendStream, VarInt, WriteError};
+use quinn::{Connection, ReadError, RecvStream, SendStream, VarInt, WriteError};
 use tokio::{
     sync::{oneshot, watch},
     time::timeout,
 };
 
 use crate::{
-    account::Account,
-    body::{Body, HeldBytes, Unread, append, read_to_end},
+    budget::{self, Budget, Share},
     counters::{Direction, Refused},
     dial::Dialling,
     endpoint::Question,
     error::TransportError,
     events::{Event, LinkId, RequestId},
     handshake,
-    limits::MAX_REQUEST_BYTES,
+    limits::{MAX_REQUEST_BYTES, MAX_WAITING_REQUEST_BYTES},
     link::{Active, Link},
     shared::Shared,
     stream,
@@ -89,7 +91,7 @@ impl Query {
     async fn ask_link(&self, link: &Link) -> Result<Bytes, TransportError> {
         let carrier = link.carrier()?;
         let _active = carrier.enter();
-        self.ask_over(&carrier.connection, Some(&carrier.account)).await
+        self.ask_over(&carrier.connection).await
     }
 
     /// Asks over the connection that a dial is making: early when the dial resumes a session and the question
@@ -105,7 +107,7 @@ impl Query {
             match state {
                 Dialling::Early(connection) if may_be_early => {
                     may_be_early = false;
-                    match self.ask_over(&connection, None).await {
+                    match self.ask_over(&connection).await {
                         // Not accepted early, or another attempt of the dial won: the link will do.
                         Err(TransportError::Closed | TransportError::Lost(_) | TransportError::Reset(_)) => {}
                         answer => return answer,
@@ -125,33 +127,22 @@ impl Query {
         }
     }
 
-    async fn ask_over(
-        &self,
-        connection: &Connection,
-        account: Option<&Arc<Account>>,
-    ) -> Result<Bytes, TransportError> {
+    async fn ask_over(&self, connection: &Connection) -> Result<Bytes, TransportError> {
         let (send, mut receive) = connection.open_bi().await?;
         let mut send = Unfinished(Some(send));
         send.stream()?
             .set_priority(self.header.class.priority())
             .map_err(|_| TransportError::Closed)?;
-        let message = self.message.clone();
-        let message = account.map_or(message.clone(), |account| account.written.count(message));
-        match send.stream()?.write_chunk(message).await {
+        match send.stream()?.write_chunk(self.message.clone()).await {
             // The peer answers without reading on; its answer says why.
             Ok(()) | Err(WriteError::Stopped(_)) => send.finish(),
             Err(error) => return Err(error.into()),
         }
-        if let Some(account) = account {
-            account.sent(connection);
-        }
-        let limit = wire::answer_limit(self.max_response_bytes);
-        let answer = read_to_end(&mut receive, limit, |bytes| {
-            if let Some(account) = account {
-                account.arrived(connection, bytes);
-                account.took(bytes);
-            }
-        })
+        let answer = read_to_end(
+            &mut receive,
+            BytesMut::new(),
+            wire::answer_limit(self.max_response_bytes),
+        )
         .await?;
         let most = self.max_response_bytes;
         let too_long = || TransportError::Limit(format!("the answer has more than {most} bytes"));
@@ -179,7 +170,6 @@ pub(crate) async fn serve_stream(
 
 /// A peer that resumes a session and whose handshake is not done yet.
 pub(crate) struct Early {
-    pub(crate) account: Arc<Account>,
     pub(crate) peer: [u8; NODE_ID_BYTES],
     pub(crate) remote: SocketAddr,
     pub(crate) outcome: handshake::Outcome,
@@ -210,12 +200,9 @@ pub(crate) async fn serve_early_stream(
 }
 
 async fn serve_opened(shared: &Arc<Shared>, link: &Link, active: Active, opened: Opened) {
-    active
-        .account()
-        .arrived(active.connection(), HEADER_BYTES + opened.rest.len());
     match opened.header.kind {
         Kind::Request | Kind::IdempotentRequest => {
-            serve_request(shared, Asker::Link(link.id, &active), opened).await;
+            serve_request(shared, Asker::Link(link.id), opened).await;
         }
         Kind::Stream => {
             let protocol = opened.header.protocol;
@@ -269,35 +256,14 @@ fn give_up(send: SendStream, mut receive: RecvStream) {
 
 /// Who asks.
 enum Asker<'a> {
-    Link(LinkId, &'a Active),
+    Link(LinkId),
     Early(&'a Early),
 }
 
 impl Asker<'_> {
-    fn account(&self) -> &Arc<Account> {
-        match self {
-            Self::Link(_, active) => active.account(),
-            Self::Early(early) => &early.account,
-        }
-    }
-
-    /// `bytes` were read. The few that come early change no window.
-    fn arrived(&self, bytes: usize) {
-        if let Self::Link(_, active) = self {
-            active.account().arrived(active.connection(), bytes);
-        }
-    }
-
-    /// Something was written.
-    fn sent(&self) {
-        if let Self::Link(_, active) = self {
-            active.account().sent(active.connection());
-        }
-    }
-
     fn event(&self, request: RequestId, protocol: u16, body: Bytes) -> Event {
         match self {
-            Self::Link(link, _) => Event::Request {
+            Self::Link(link) => Event::Request {
                 request,
                 link: *link,
                 protocol,
@@ -324,30 +290,39 @@ async fn serve_request(shared: &Arc<Shared>, asker: Asker<'_>, opened: Opened) {
     let protocol = header.protocol;
     let stopped = send.stopped();
     let mut send = Unfinished(Some(send));
+    let refuse = |code: &str, message: String| {
+        Err(Refusal {
+            code: code.to_owned(),
+            message,
+        })
+    };
     let body = timeout(
         shared.limits.request_body_time,
-        Body::read(asker.account(), &mut receive, rest, |bytes| asker.arrived(bytes)),
+        read_to_end(&mut receive, rest, MAX_REQUEST_BYTES),
     )
     .await;
-    // The caller gave up, the connection is lost, or the body never ends.
-    let Ok(Ok(body)) = body else { return };
-    let held = body.and_then(|mut body| {
-        let held = HeldBytes::take(shared, body.bytes.len()).ok_or(Unread::Full(Refused::RequestBytes))?;
-        Ok((body.bytes.split().freeze(), body, held))
-    });
-    let answer = match held {
-        Ok((bytes, _body, _held)) => {
+    let answer = match body {
+        Ok(Ok(Some(body))) => {
+            let _held = match HeldBytes::take(shared, body.len()) {
+                Ok(held) => held,
+                Err(why) => {
+                    shared.counters.refuse(why);
+                    let text = "too many requests wait for an answer".to_owned();
+                    write_answer(&mut send, &refuse("RATE_LIMITED", text)).await;
+                    return;
+                }
+            };
             shared
                 .counters
-                .bytes(Direction::Inbound, header.class, bytes.len());
+                .bytes(Direction::Inbound, header.class, body.len());
             let request = shared.number();
             let (sender, answer) = oneshot::channel();
             shared.requests.lock().insert(request, sender);
-            shared.sink.push(asker.event(request, protocol, bytes));
+            shared.sink.push(asker.event(request, protocol, body));
             tokio::select! {
                 answer = answer => match answer {
                     Ok(answer) => answer,
-                    Err(_) => refuse("PEER_REFUSED", "the node is closing"),
+                    Err(_) => refuse("PEER_REFUSED", "the node is closing".to_owned()),
                 },
                 _ = stopped => {
                     if shared.requests.lock().remove(&request).is_some() {
@@ -357,54 +332,31 @@ async fn serve_request(shared: &Arc<Shared>, asker: Asker<'_>, opened: Opened) {
                 }
             }
         }
-        Err(Unread::Full(why)) => {
-            shared.counters.refuse(why);
+        Ok(Ok(None)) => {
             let _ = receive.stop(GIVEN_UP);
-            refuse("RATE_LIMITED", "too many requests wait for an answer")
+            refuse(
+                "LIMIT_EXCEEDED",
+                format!("a request may have {MAX_REQUEST_BYTES} bytes"),
+            )
         }
-        Err(Unread::TooLong) => {
-            let _ = receive.stop(GIVEN_UP);
-            let text = format!("a request may have {MAX_REQUEST_BYTES} bytes");
-            refuse("LIMIT_EXCEEDED", &text)
-        }
+        // The caller gave up, the connection is lost, or the body never ends.
+        _ => return,
     };
-    let body_bytes = answer.as_ref().map_or(0, Bytes::len);
-    if write_answer(shared, &asker, &mut send, answer).await {
+    if write_answer(&mut send, &answer).await {
+        let body_bytes = answer.map_or(0, |body| body.len());
         shared
             .counters
             .bytes(Direction::Outbound, header.class, body_bytes);
     }
 }
 
-fn refuse(code: &str, message: &str) -> Result<Bytes, Refusal> {
-    Err(Refusal {
-        code: code.to_owned(),
-        message: message.to_owned(),
-    })
-}
-
-/// Whether the network has taken the whole answer.
-async fn write_answer(
-    shared: &Shared,
-    asker: &Asker<'_>,
-    send: &mut Unfinished,
-    answer: Result<Bytes, Refusal>,
-) -> bool {
+/// Whether it was taken.
+async fn write_answer(send: &mut Unfinished, answer: &Result<Bytes, Refusal>) -> bool {
     let Ok(stream) = send.stream() else { return false };
-    let answers = &asker.account().answers;
-    let bytes = wire::encode_answer(&answer);
-    drop(answer);
-    let bytes = answers.hold(bytes, 0).unwrap_or_else(|| {
-        shared.counters.refuse(Refused::Memory);
-        let refusal = refuse("RATE_LIMITED", "too many answers are on their way");
-        answers.count(wire::encode_answer(&refusal))
-    });
-    let written = timeout(shared.limits.answer_time, stream.write_chunk(bytes)).await;
-    let written = matches!(written, Ok(Ok(())));
+    let written = stream.write_chunk(wire::encode_answer(answer)).await.is_ok();
     if written {
         send.finish();
     }
-    asker.sent();
     written
 }
 
@@ -412,13 +364,47 @@ async fn read_header(receive: &mut RecvStream) -> Result<(Header, BytesMut), Tra
     let mut bytes = BytesMut::new();
     while bytes.len() < HEADER_BYTES {
         match receive.read_chunk(MAX_REQUEST_BYTES, true).await? {
-            Some(chunk) => append(&mut bytes, chunk.bytes),
+            // The usual case: the whole message is one piece, and is not copied.
+            Some(chunk) if bytes.is_empty() => {
+                bytes = chunk
+                    .bytes
+                    .try_into_mut()
+                    .unwrap_or_else(|bytes| BytesMut::from(&bytes[..]));
+            }
+            Some(chunk) => bytes.extend_from_slice(&chunk.bytes),
             None => return Err(TransportError::Protocol("a stream ended before its header")),
         }
     }
     let header = bytes.split_to(HEADER_BYTES);
     let header = Header::decode([header[0], header[1], header[2], header[3]])?;
     Ok((header, bytes))
+}
+
+/// Everything up to the end, after what has been read; nothing when there is more than `limit`.
+async fn read_to_end(
+    receive: &mut RecvStream,
+    mut bytes: BytesMut,
+    limit: usize,
+) -> Result<Option<Bytes>, ReadError> {
+    if bytes.len() > limit {
+        return Ok(None);
+    }
+    loop {
+        let Some(chunk) = receive.read_chunk(limit + 1 - bytes.len(), true).await? else {
+            return Ok(Some(bytes.freeze()));
+        };
+        if bytes.is_empty() {
+            bytes = chunk
+                .bytes
+                .try_into_mut()
+                .unwrap_or_else(|bytes| BytesMut::from(&bytes[..]));
+        } else {
+            bytes.extend_from_slice(&chunk.bytes);
+        }
+        if bytes.len() > limit {
+            return Ok(None);
+        }
+    }
 }
 
 /// A sending side that is reset unless it was finished: a half-sent message must not look whole.
@@ -446,5 +432,35 @@ impl Unfinished {
 impl Drop for Unfinished {
     fn drop(&mut self) {
         self.reset();
+    }
+}
+
+/// Bytes of a request that waits for its answer, counted against the limits of the endpoint and of the process.
+struct HeldBytes<'a> {
+    shared: &'a Shared,
+    share: Share,
+}
+
+impl<'a> HeldBytes<'a> {
+    fn take(shared: &'a Shared, bytes: usize) -> Result<Self, Refused> {
+        let mut share = Share::empty(Budget::of_process(), budget::Kind::Requests);
+        if !share.grow(bytes) {
+            return Err(Refused::Memory);
+        }
+        let before = shared.request_bytes.fetch_add(bytes, Ordering::Relaxed);
+        // Given back by drop in either case.
+        let held = Self { shared, share };
+        if before + bytes > MAX_WAITING_REQUEST_BYTES {
+            return Err(Refused::RequestBytes);
+        }
+        Ok(held)
+    }
+}
+
+impl Drop for HeldBytes<'_> {
+    fn drop(&mut self) {
+        self.shared
+            .request_bytes
+            .fetch_sub(self.share.bytes(), Ordering::Relaxed);
     }
 }

@@ -1,27 +1,19 @@
 //! A reliable stream of bytes in both directions. The owner reads and writes from its own thread, into and
 //! out of two bounded queues; two tasks move between the queues and the network.
 
-use std::{
-    future::{Future, poll_fn},
-    pin::pin,
-    sync::Arc,
-    task::Poll,
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
-use quinn::{ReadError, RecvStream, SendStream, VarInt};
+use quinn::{RecvStream, SendStream, VarInt};
 use tokio::sync::Notify;
 
 use crate::{
-    account::{Account, Ahead},
-    budget,
     counters::Direction,
     error::TransportError,
     events::{Event, OperationId, StreamId},
-    limits::{LARGEST_PACKET_BYTES, MAX_STREAM_BACKLOG, STREAM_PIECE, STREAM_WRITE_AHEAD},
+    limits::{MAX_STREAM_BACKLOG, STREAM_READ_AHEAD, STREAM_WRITE_AHEAD},
     link::{Active, Link},
-    pieces::Pieces,
     shared::Shared,
     wire::{HEADER_BYTES, Header, Kind, TrafficClass},
 };
@@ -34,7 +26,6 @@ pub(crate) struct Stream {
     /// For the counters.
     class: TrafficClass,
     shared: Arc<Shared>,
-    account: Arc<Account>,
     incoming: Mutex<Incoming>,
     outgoing: Mutex<Outgoing>,
     /// There is room to read more, or the owner gave up.
@@ -43,10 +34,11 @@ pub(crate) struct Stream {
     work: Notify,
 }
 
+#[derive(Default)]
 struct Incoming {
-    pieces: Pieces,
-    /// The task waits until the owner has read.
-    is_full: bool,
+    /// Bounded by `STREAM_READ_AHEAD` and one batch of pieces.
+    pieces: VecDeque<Bytes>,
+    bytes: usize,
     end: Option<Result<(), TransportError>>,
     owner_waits: bool,
     given_up: Option<VarInt>,
@@ -54,7 +46,7 @@ struct Incoming {
 
 #[derive(Default)]
 struct Outgoing {
-    /// Bounded by `MAX_STREAM_BACKLOG`; an owner that waits when it is told stays far below.
+    /// Bounded by `MAX_STREAM_BACKLOG`.
     pieces: Vec<Bytes>,
     /// Bytes in `pieces` and in what the task is writing.
     bytes: usize,
@@ -80,9 +72,24 @@ impl Stream {
     /// Copies what is there into `target`.
     pub(crate) fn read(&self, target: &mut [u8]) -> Result<Read, TransportError> {
         let mut incoming = self.incoming.lock();
-        let filled = incoming.pieces.take(target);
+        let mut filled = 0;
+        while filled < target.len() {
+            let Some(piece) = incoming.pieces.front_mut() else {
+                break;
+            };
+            let count = piece.len().min(target.len() - filled);
+            target[filled..filled + count].copy_from_slice(&piece[..count]);
+            filled += count;
+            if count == piece.len() {
+                incoming.pieces.pop_front();
+            } else {
+                let _ = piece.split_to(count);
+            }
+        }
         if filled > 0 {
-            if std::mem::take(&mut incoming.is_full) {
+            let was_full = incoming.bytes >= STREAM_READ_AHEAD;
+            incoming.bytes -= filled;
+            if was_full && incoming.bytes < STREAM_READ_AHEAD {
                 self.room.notify_one();
             }
             return Ok(Read::Bytes(filled));
@@ -114,15 +121,11 @@ impl Stream {
             )));
         }
         if !bytes.is_empty() {
-            let copies = bytes.chunks(STREAM_PIECE).map(Bytes::copy_from_slice);
-            let counted = copies.map(|piece| self.account.written.count(piece));
-            outgoing.pieces.extend(counted);
+            outgoing.pieces.push(Bytes::copy_from_slice(bytes));
             outgoing.bytes += bytes.len();
             self.work.notify_one();
         }
-        // Something of this stream has to be under way, or nothing would tell the owner to go on.
-        outgoing.owner_waits |=
-            outgoing.bytes > STREAM_WRITE_AHEAD || (outgoing.bytes > 0 && self.account.is_sending_much());
+        outgoing.owner_waits |= outgoing.bytes > STREAM_WRITE_AHEAD;
         Ok(outgoing.owner_waits)
     }
 
@@ -151,6 +154,7 @@ impl Stream {
             let mut incoming = self.incoming.lock();
             incoming.given_up = Some(code);
             incoming.pieces.clear();
+            incoming.bytes = 0;
             incoming.end.get_or_insert(Err(TransportError::Closed));
         }
         self.outgoing.lock().given_up = Some(code);
@@ -215,26 +219,19 @@ pub(crate) fn start(
     first: BytesMut,
 ) -> StreamId {
     let id = shared.number();
-    let account = active.account().clone();
-    let mut pieces = Pieces::new(Ahead::new(account.clone(), budget::Kind::ReadAhead));
+    let mut incoming = Incoming::default();
     // What both callers set it to.
     let class = TrafficClass::of_priority(send.priority().unwrap_or(0));
     if !first.is_empty() {
         shared.counters.bytes(Direction::Inbound, class, first.len());
-        pieces.push(first.freeze());
+        incoming.bytes = first.len();
+        incoming.pieces.push_back(first.freeze());
     }
     let stream = Arc::new(Stream {
         id,
         class,
         shared: shared.clone(),
-        account,
-        incoming: Mutex::new(Incoming {
-            pieces,
-            is_full: false,
-            end: None,
-            owner_waits: false,
-            given_up: None,
-        }),
+        incoming: Mutex::new(incoming),
         outgoing: Mutex::default(),
         room: Notify::new(),
         work: Notify::new(),
@@ -266,7 +263,10 @@ enum End {
 /// Tells the owner that a direction has ended, also when its task panics or is dropped.
 struct Ending {
     stream: Arc<Stream>,
-    /// Held also so that the connection is not closed as superfluous.
+    #[expect(
+        dead_code,
+        reason = "held so that the connection is not closed as superfluous"
+    )]
     active: Arc<Active>,
     end: End,
 }
@@ -287,56 +287,50 @@ impl Drop for Ending {
 
 async fn read_on(ending: Ending, mut receive: RecvStream) {
     let stream = &ending.stream;
+    let mut pieces: [Bytes; PIECES] = std::array::from_fn(|_| Bytes::new());
     loop {
-        let (room, own) = {
-            let mut incoming = stream.incoming.lock();
+        let room = {
+            let incoming = stream.incoming.lock();
             if let Some(code) = incoming.given_up {
                 let _ = receive.stop(code);
                 return;
             }
-            let own = incoming.pieces.bytes();
-            let room = stream.account.room_ahead(own);
-            incoming.is_full = room == 0;
-            (room, own)
+            incoming.bytes < STREAM_READ_AHEAD
         };
-        if room == 0 {
-            tokio::select! {
-                () = stream.room.notified() => {}
-                // The owner can't read what is not there.
-                () = stream.account.any_room_ahead(), if own == 0 => {}
-            }
+        if !room {
+            stream.room.notified().await;
             continue;
         }
         let read = tokio::select! {
-            read = read_some(stream, &mut receive, room) => read,
+            read = receive.read_chunks(&mut pieces) => read,
             () = stream.room.notified() => continue,
         };
         match read {
-            Ok(Some(count)) => stream.account.arrived(ending.active.connection(), count),
+            Ok(Some(count)) => {
+                let arrived = pieces[..count].iter().map(Bytes::len).sum();
+                stream
+                    .shared
+                    .counters
+                    .bytes(Direction::Inbound, stream.class, arrived);
+                let mut incoming = stream.incoming.lock();
+                if incoming.given_up.is_some() {
+                    continue;
+                }
+                for piece in &mut pieces[..count] {
+                    incoming.bytes += piece.len();
+                    incoming.pieces.push_back(std::mem::take(piece));
+                }
+                if std::mem::take(&mut incoming.owner_waits) {
+                    stream
+                        .shared
+                        .sink
+                        .push(Event::StreamReadable { stream: stream.id });
+                }
+            }
             Ok(None) => return stream.end_reading(Ok(())),
             Err(error) => return stream.end_reading(Err(error.into())),
         }
     }
-}
-
-/// Takes about `room` bytes from the network and answers how many it were.
-async fn read_some(
-    stream: &Stream,
-    receive: &mut RecvStream,
-    room: usize,
-) -> Result<Option<usize>, ReadError> {
-    let most = (room / usize::from(LARGEST_PACKET_BYTES)).clamp(1, PIECES);
-    poll_fn(|context| {
-        // On the stack of this call only: a thousand streams that wait don't keep it.
-        let mut pieces: [Bytes; PIECES] = std::array::from_fn(|_| Bytes::new());
-        let read = pin!(receive.read_chunks(&mut pieces[..most])).poll(context);
-        Poll::Ready(match std::task::ready!(read) {
-            Ok(Some(count)) => Ok(Some(stream.keep(&mut pieces[..count]))),
-            Ok(None) => Ok(None),
-            Err(error) => Err(error),
-        })
-    })
-    .await
 }
 
 async fn write_on(ending: Ending, mut send: SendStream) {
@@ -370,52 +364,33 @@ async fn write_on(ending: Ending, mut send: SendStream) {
                 }
             }
         }
-        let mut rest = &mut pieces[..];
-        while !rest.is_empty() {
-            let written = tokio::select! {
-                written = send.write_chunks(rest) => written,
-                () = stream.work.notified() => {
-                    // On a line of its own: the lock must not last into the block.
-                    let given_up = stream.outgoing.lock().given_up;
-                    if let Some(code) = given_up {
-                        let _ = send.reset(code);
-                        return stream.end_writing(Some(TransportError::Closed));
+        for piece in &mut pieces {
+            let count = piece.len();
+            let mut rest = std::mem::take(piece);
+            while !rest.is_empty() {
+                let written = tokio::select! {
+                    written = send.write(&rest) => written,
+                    () = stream.work.notified() => {
+                        if let Some(code) = stream.outgoing.lock().given_up {
+                            let _ = send.reset(code);
+                            return stream.end_writing(Some(TransportError::Closed));
+                        }
+                        continue;
                     }
-                    continue;
+                };
+                match written {
+                    Ok(written) => {
+                        let _ = rest.split_to(written);
+                    }
+                    Err(error) => return stream.end_writing(Some(error.into())),
                 }
-            };
-            match written {
-                Ok(written) => {
-                    rest = &mut rest[written.chunks..];
-                    stream.wrote(written.bytes);
-                    stream.account.sent(ending.active.connection());
-                }
-                Err(error) => return stream.end_writing(Some(error.into())),
             }
+            stream.wrote(count);
         }
     }
 }
 
 impl Stream {
-    /// Queues what came from the network and answers its bytes.
-    fn keep(&self, pieces: &mut [Bytes]) -> usize {
-        let arrived = pieces.iter().map(Bytes::len).sum();
-        self.shared
-            .counters
-            .bytes(Direction::Inbound, self.class, arrived);
-        let mut incoming = self.incoming.lock();
-        if incoming.given_up.is_some() {
-            return arrived;
-        }
-        for piece in pieces {
-            incoming.pieces.push(std::mem::take(piece));
-        }
-        if std::mem::take(&mut incoming.owner_waits) {
-            self.shared.sink.push(Event::StreamReadable { stream: self.id });
-        }
-        arrived
-    }
-
     fn wrote(&self, count: usize) {
         self.shared.counters.bytes(Direction::Outbound, self.class, count);
         let mut outgoing = self.outgoing.lock();

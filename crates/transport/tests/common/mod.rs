@@ -5,7 +5,6 @@
 pub mod conditions;
 pub mod peer;
 pub mod proxy;
-pub mod raw;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -20,7 +19,6 @@ use espalier_transport::{
     endpoint::{Command, Endpoint, EndpointOptions, Question},
     error::TransportError,
     events::{Event, EventSink},
-    limits::Limits,
 };
 use parking_lot::Mutex;
 
@@ -51,10 +49,6 @@ impl TestNode {
     }
 
     pub fn start_on(seed: u8, port: u16) -> Self {
-        Self::start_within(seed, port, Limits::default())
-    }
-
-    pub fn start_within(seed: u8, port: u16, limits: Limits) -> Self {
         let key = Arc::new(SigningKey::from_seed(&[seed; 32]).unwrap());
         let id = node_id(key.public_key());
         let (sender, events) = mpsc::channel();
@@ -65,8 +59,7 @@ impl TestNode {
             accepts: true,
             resumes: true,
         };
-        let endpoint =
-            Endpoint::open_within(limits, options, Arc::new(ChannelSink(Mutex::new(sender)))).unwrap();
+        let endpoint = Endpoint::open(options, Arc::new(ChannelSink(Mutex::new(sender)))).unwrap();
         Self {
             endpoint,
             id,
