@@ -297,7 +297,14 @@ async function askTooMuch(): Promise<void> {
 }
 
 /** Connects, forgets the connection, and asks in the first flight of the next. */
+/** Without distance a handshake may be done before what came early is served: then it is tried again. */
 async function askEarly(stranger: QuicTransport): Promise<void> {
+  const early = async () => total(await scrape(world.a), 'espalier_early_requests_total')
+  const before = await early()
+  for (let attempt = 0; attempt < 50 && (await early()) === before; attempt += 1) await resumeAndAsk(stranger)
+}
+
+async function resumeAndAsk(stranger: QuicTransport): Promise<void> {
   const peer = { id: world.a.id, addresses: [addressOf(world.a)] }
   const first = await connect(stranger, world.a)
   await first.request(UNKNOWN, new Uint8Array(1)).catch(() => undefined)
@@ -307,7 +314,9 @@ async function askEarly(stranger: QuicTransport): Promise<void> {
   await first.closed
   const { connection, answer } = stranger.connectAndAsk(peer, { protocol: UNKNOWN, body: Uint8Array.of(1) })
   await expect(answer).rejects.toMatchObject({ code: 'UNSUPPORTED' })
-  await connection
+  const again = await connection
+  again.close(0)
+  await again.closed
 }
 
 /** Answers of `a` get lost on their way. */

@@ -371,7 +371,9 @@ async fn write_on(ending: Ending, mut send: SendStream) {
                 let written = tokio::select! {
                     written = send.write(&rest) => written,
                     () = stream.work.notified() => {
-                        if let Some(code) = stream.outgoing.lock().given_up {
+                        // Not in the condition itself, which would hold the lock that ending takes.
+                        let given_up = stream.outgoing.lock().given_up;
+                        if let Some(code) = given_up {
                             let _ = send.reset(code);
                             return stream.end_writing(Some(TransportError::Closed));
                         }
