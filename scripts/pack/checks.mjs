@@ -116,7 +116,7 @@ export function versionFaults(core, others) {
 
 function buildPaths() {
   const cargoHome = process.env.CARGO_HOME ?? join(homedir(), '.cargo')
-  return [...new Set([root, `${homedir()}/`, cargoHome, '/root/', '/.rustup/'])].filter(
+  return [...new Set([root, `${homedir()}/`, cargoHome, '/.cargo/registry/', '/.rustup/'])].filter(
     (path) => path.length > 2,
   )
 }
