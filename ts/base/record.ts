@@ -6,7 +6,7 @@ import { keyFromBytes, keyOfNode, nodeIdFromBytes, type Key, type NodeId } from 
 import { MAX_LEAVES, merkleTree, rootOf, type MerklePath } from './merkle.ts'
 
 /** What a record says; the number is on the wire. docs/records.cddl has the layout. */
-export const RECORD_KINDS = { NODE_AD: 1, DATA_POINTER: 3, REGISTER_POINTER: 4 } as const
+export const RECORD_KINDS = { NODE_AD: 1, DATA_POINTER: 3, REGISTER_POINTER: 4, PROVIDER: 5 } as const
 
 export type RecordKind = keyof typeof RECORD_KINDS
 
@@ -25,16 +25,25 @@ const ID_CONTEXT = 'espalier 2026-11 node id v1'
 const ROOT_LABEL = 'espalier epoch root v1'
 const SUBJECT_BYTES = 32
 
-const DAY_MS = 86_400_000
+const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
+
+interface KindRule {
+  readonly keyContext?: string
+  /** Whether the records of all owners lie on one key, which then follows from the subject alone. */
+  readonly isShared?: true
+  readonly maxLifetimeMs: number
+}
 
 /** How each kind finds its place in the key space, and how long it may live. */
-const RULES: Readonly<Record<RecordKind, { readonly keyContext?: string; readonly maxLifetimeMs: number }>> =
-  {
-    // A node's own record sits on its id, so it has no subject.
-    NODE_AD: { maxLifetimeMs: 2 * DAY_MS },
-    DATA_POINTER: { keyContext: 'espalier data pointer key v1', maxLifetimeMs: 400 * DAY_MS },
-    REGISTER_POINTER: { keyContext: 'espalier register key v1', maxLifetimeMs: 400 * DAY_MS },
-  }
+const RULES: Readonly<Record<RecordKind, KindRule>> = {
+  // A node's own record sits on its id, so it has no subject.
+  NODE_AD: { maxLifetimeMs: 2 * DAY_MS },
+  DATA_POINTER: { keyContext: 'espalier data pointer key v1', maxLifetimeMs: 400 * DAY_MS },
+  REGISTER_POINTER: { keyContext: 'espalier register key v1', maxLifetimeMs: 400 * DAY_MS },
+  // Who looks for providers of a root does not know them yet. 2 h, and 14 h of extensions.
+  PROVIDER: { keyContext: 'espalier provider key v1', isShared: true, maxLifetimeMs: 16 * HOUR_MS },
+}
 
 /** What an owner states. */
 export interface RecordBody {
@@ -42,7 +51,7 @@ export interface RecordBody {
   /**
    * What the record is about, 32 bytes (an object's root, the hash of a register's name); empty for
    * `NODE_AD`. The key follows from it and from the owner ({@link keyOfRecord}), so that no record
-   * can be put on a key that is not its owner's.
+   * can be put on a key that is not its owner's; those of kind `PROVIDER` share the key of their root.
    */
   readonly subject: Uint8Array
   readonly owner: NodeId
@@ -122,12 +131,13 @@ export function nodeIdOf(crypto: Pick<NodeCrypto, 'deriveKey'>, publicKey: Uint8
   return nodeIdFromBytes(crypto.deriveKey(ID_CONTEXT, publicKey))
 }
 
-/** Where a record is kept: it follows from kind, subject and owner alone. */
+/** Where a record is kept: it follows from kind, subject and (but for `PROVIDER`) owner alone. */
 export function keyOfRecord(
   crypto: Pick<NodeCrypto, 'deriveKey'>,
   body: Pick<RecordBody, 'kind' | 'subject' | 'owner'>,
 ): Key {
-  const { keyContext } = RULES[body.kind]
+  const { keyContext, isShared } = RULES[body.kind]
+  if (keyContext !== undefined && isShared) return keyFromBytes(crypto.deriveKey(keyContext, body.subject))
   const owner = keyOfNode(body.owner)
   if (keyContext === undefined) return owner
   return keyFromBytes(crypto.deriveKey(keyContext, concatBytes([body.subject, owner])))

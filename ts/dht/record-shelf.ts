@@ -1,6 +1,7 @@
 import { compareBytes, toHex } from '../base/bytes.ts'
 import { CborReader, CborWriter } from '../base/codec.ts'
 import type { Env } from '../base/env.ts'
+import { EspalierError } from '../base/error.ts'
 import { keyOfNode, nodeIdFromBytes, type Key, type NodeId } from '../base/identity.ts'
 import {
   MAX_RECORD_BYTES,
@@ -95,7 +96,9 @@ export class RecordShelf {
    * `RECORD_INVALID`, and the codes of `Store.write`.
    */
   async accept({ record, publicKey, source }: Offer): Promise<PutOutcome> {
-    const { owner } = record.body
+    const { owner, kind } = record.body
+    // Many owners share the key of a root: they have a message and a shelf of their own.
+    if (kind === 'PROVIDER') throw new EspalierError('RECORD_INVALID', 'announcements are not put as records')
     const ownersKey = publicKey ?? (await this.#publicKeys.get(owner))
     if (ownersKey === undefined) return { kind: 'keyWanted' }
     this.#verifier.check(record, { publicKey: ownersKey, nowUnixMs: this.#env.clock.unixMs() })
@@ -103,7 +106,7 @@ export class RecordShelf {
     const verdict = this.#values.judge(entry)
     if (verdict.kind === 'full') return { kind: 'full' }
     if (verdict.kind === 'equivocation') {
-      const { kind, sequence } = record.body
+      const { sequence } = record.body
       this.#env.log.warn('an owner signed two records of one sequence', { owner, kind, sequence })
     }
     const isKept = verdict.kind === 'keep' || (verdict.kind === 'equivocation' && verdict.keep)

@@ -35,10 +35,10 @@ export interface Sender {
 }
 
 /** Most bytes of a sender with its head. */
-const SENDER_BYTES = 2 + MAX_ADDRESSES_BYTES
-const RECORD_FIELD_BYTES = MAX_RECORD_BYTES + 3
+export const SENDER_BYTES = 2 + MAX_ADDRESSES_BYTES
+export const RECORD_FIELD_BYTES = MAX_RECORD_BYTES + 3
 /** Heads, extension map and small fields. */
-const SLACK_BYTES = 64
+export const SLACK_BYTES = 64
 
 /** Are you there, and who are you? */
 export const ping: MessageType<Sender, Sender> = {
@@ -215,12 +215,12 @@ function decodeSender(bytes: Uint8Array): Sender {
   return read(bytes, { maxBytes: ping.maxRequestBytes, what: 'ping', items: 2 }, readSender)
 }
 
-function writeSender(writer: CborWriter, sender: Sender): void {
+export function writeSender(writer: CborWriter, sender: Sender): void {
   writer.array(2).bool(sender.serves)
   writeAddresses(writer, sender.addresses)
 }
 
-function readSender(reader: CborReader): Sender {
+export function readSender(reader: CborReader): Sender {
   reader.array(2)
   return { serves: reader.bool(), addresses: readAddresses(reader) }
 }
@@ -234,21 +234,21 @@ function readOutcome(reader: CborReader): PutOutcome {
   return kind === 'stale' && current !== undefined ? { kind, current } : ({ kind } as PutOutcome)
 }
 
-function readKey(reader: CborReader): Key {
+export function readKey(reader: CborReader): Key {
   return keyFromBytes(reader.bytes(32))
 }
 
-function readRecord(reader: CborReader): SignedRecord {
+export function readRecord(reader: CborReader): SignedRecord {
   return decodeRecord(reader.bytesUpTo(MAX_RECORD_BYTES))
 }
 
-function writeOptional(writer: CborWriter, bytes: Uint8Array | undefined): void {
+export function writeOptional(writer: CborWriter, bytes: Uint8Array | undefined): void {
   if (bytes === undefined) writer.none()
   else writer.bytes(bytes)
 }
 
 /** One message: an array of `items` places, the last of which is the extension map. */
-function read<T>(
+export function read<T>(
   bytes: Uint8Array,
   shape: { readonly maxBytes: number; readonly what: string; readonly items: number },
   body: (reader: CborReader) => T,

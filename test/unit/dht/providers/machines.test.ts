@@ -1,0 +1,200 @@
+import { describe, expect, test } from 'vitest'
+import { nodeIdFromBytes, type NodeId } from '../../../../ts/base/identity.ts'
+import { Claims, tailOfPoisson } from '../../../../ts/dht/provider-claims.ts'
+import { Lifetime, RECEIPT_WINDOW_MS, windowOf } from '../../../../ts/dht/provider-lifetime.ts'
+import { ProviderPlaces, type ProviderEntry } from '../../../../ts/dht/provider-places.ts'
+import { planProviders } from '../../../../ts/dht/provider-plan.ts'
+
+const HOUR_MS = 3_600_000
+const NOW = 1_790_000_000_000
+const id = (number: number): NodeId => nodeIdFromBytes(new Uint8Array(32).fill(number))
+
+describe('the life of an announcement', () => {
+  test('is two hours, half an hour more for each who asks, twelve hours at most', () => {
+    const lifetime = new Lifetime()
+    expect(lifetime.lifetimeMs(NOW)).toBe(2 * HOUR_MS)
+    lifetime.onHit('a')
+    lifetime.onHit('a')
+    lifetime.onHit('b')
+    expect(lifetime.lifetimeMs(NOW)).toBe(3 * HOUR_MS)
+    for (let count = 0; count < 22; count += 1) lifetime.onHit(`${count}`)
+    expect(lifetime.lifetimeMs(NOW)).toBe(14 * HOUR_MS)
+    lifetime.onHit('one more')
+    expect(lifetime.lifetimeMs(NOW)).toBe(14 * HOUR_MS)
+    lifetime.onIssued()
+    expect(lifetime.lifetimeMs(NOW)).toBe(2 * HOUR_MS)
+  })
+
+  test('is ten minutes longer for each window with a receipt, two hours at most, while they are recent', () => {
+    const lifetime = new Lifetime()
+    const current = windowOf(NOW)
+    expect(lifetime.onReceipt(current, 'a', NOW)).toBe(true)
+    expect(lifetime.onReceipt(current, 'a', NOW)).toBe(false)
+    expect(lifetime.onReceipt(current, 'b', NOW)).toBe(true)
+    expect(lifetime.lifetimeMs(NOW)).toBe(2 * HOUR_MS + RECEIPT_WINDOW_MS)
+    for (let back = 1; back < 12; back += 1) expect(lifetime.onReceipt(current - back, 'a', NOW)).toBe(true)
+    expect(lifetime.onReceipt(current - 12, 'a', NOW)).toBe(false)
+    expect(lifetime.onReceipt(current + 1, 'a', NOW)).toBe(true)
+    expect(lifetime.onReceipt(current + 2, 'a', NOW)).toBe(false)
+    expect(lifetime.lifetimeMs(NOW)).toBe(4 * HOUR_MS)
+    // Eleven windows later only the two youngest count.
+    expect(lifetime.lifetimeMs(NOW + 11 * RECEIPT_WINDOW_MS)).toBe(2 * HOUR_MS + 2 * RECEIPT_WINDOW_MS)
+    expect(lifetime.lifetimeMs(NOW + 20 * RECEIPT_WINDOW_MS)).toBe(2 * HOUR_MS)
+  })
+
+  test('takes receipts of 256 readers in a window and no more', () => {
+    const lifetime = new Lifetime()
+    for (let count = 0; count < 256; count += 1) {
+      expect(lifetime.onReceipt(windowOf(NOW), `${count}`, NOW)).toBe(true)
+    }
+    expect(lifetime.onReceipt(windowOf(NOW), 'one more', NOW)).toBe(false)
+  })
+})
+
+describe('over-claiming', () => {
+  test('is not shown by as many misses as chance makes', () => {
+    const claims = new Claims()
+    // A million questions: 488 false positives are expected, and every one turns out so.
+    for (let asked = 0; asked < 1_000_000; asked += 1) {
+      claims.onTested(id(1), 11)
+      if (asked % 2_048 === 0) expect(claims.onMissed(id(1), { isExact: false })).toBe(false)
+    }
+  })
+
+  test('is shown by a few misses among few questions, once for each provider', () => {
+    const claims = new Claims()
+    const verdicts = [1, 2, 3, 4].map(() => {
+      claims.onTested(id(1), 11)
+      return claims.onMissed(id(1), { isExact: false })
+    })
+
+    expect(verdicts).toEqual([false, true, false, false])
+  })
+
+  test('of an id that was added by itself is shown by one miss', () => {
+    const claims = new Claims()
+    claims.onTested(id(1), 11)
+    expect(claims.onMissed(id(1), { isExact: true })).toBe(true)
+    expect(claims.onMissed(id(2), { isExact: true })).toBe(true)
+  })
+
+  test('forgets the provider that was told of least recently after 1,024 others', () => {
+    const claims = new Claims()
+    const many = (number: number) =>
+      nodeIdFromBytes(Uint8Array.from({ length: 32 }, (_, at) => number >> (8 * at)))
+    for (let number = 0; number < 1_025; number += 1) claims.onMissed(many(number), { isExact: true })
+    expect(claims.onMissed(many(1_024), { isExact: true })).toBe(false)
+    expect(claims.onMissed(many(0), { isExact: true })).toBe(true)
+  })
+
+  test('the tail of the Poisson distribution is that of the tables', () => {
+    // 1 − e^−m for one event; for two 1 − e^−m(1 + m).
+    expect(tailOfPoisson(0.5, 1)).toBeCloseTo(1 - Math.exp(-0.5), 11)
+    expect(tailOfPoisson(0.001, 2)).toBeCloseTo(1 - Math.exp(-0.001) * 1.001, 12)
+    expect(tailOfPoisson(3, 10)).toBeCloseTo(0.001_102_488, 8)
+    expect(tailOfPoisson(5, 5)).toBe(1)
+    expect(tailOfPoisson(0, 1)).toBe(0)
+  })
+})
+
+describe('a plan', () => {
+  const ids = Array.from({ length: 100 }, (_, at) => new Uint8Array(32).fill(at))
+
+  test('gives everybody the same where all have everything', () => {
+    const { assignments, missing } = planProviders(ids, () => [id(1), id(2), id(3), id(4)])
+
+    expect([...assignments.values()].map((list) => list.length)).toEqual([25, 25, 25, 25])
+    expect([...assignments.values()].flat().toSorted(byFirst)).toEqual(ids)
+    expect(missing).toEqual([])
+  })
+
+  test('asks for what only one has there, and leaves the rest to others', () => {
+    const { assignments, missing } = planProviders(ids, (wanted) => {
+      if (wanted[0]! < 50) return [id(1), id(2)]
+      return wanted[0]! < 90 ? [id(1)] : []
+    })
+
+    expect(assignments.get(id(1))).toHaveLength(45)
+    expect(assignments.get(id(2))).toHaveLength(45)
+    expect(assignments.get(id(2))!.every((wanted) => wanted[0]! < 50)).toBe(true)
+    expect(missing).toEqual(ids.slice(90))
+  })
+})
+
+describe('the announcements that a node keeps', () => {
+  const entry = (change: Partial<ProviderEntry> = {}): ProviderEntry => ({
+    place: 'aa',
+    provider: id(1),
+    sequence: 1,
+    bodyHash: Uint8Array.of(5),
+    expiresUnixMs: NOW,
+    ...change,
+  })
+
+  test('are one for each root and provider: the higher sequence, then the lower hash', () => {
+    const places = new ProviderPlaces()
+    expect(places.judge(entry())).toEqual({ kind: 'keep' })
+    places.set(entry())
+    expect(places.judge(entry())).toEqual({ kind: 'same' })
+    expect(places.judge(entry({ sequence: 2 }))).toEqual({ kind: 'keep' })
+    expect(places.judge(entry({ bodyHash: Uint8Array.of(4) }))).toEqual({ kind: 'keep' })
+    expect(places.judge(entry({ bodyHash: Uint8Array.of(6) }))).toEqual({ kind: 'stale' })
+    places.set(entry({ sequence: 2 }))
+    expect(places.judge(entry())).toEqual({ kind: 'stale' })
+    expect(places.judge(entry({ provider: id(2) }))).toEqual({ kind: 'keep' })
+    expect(places.size).toBe(1)
+  })
+
+  test('end at each quota, and one that is kept already may still change', () => {
+    const places = new ProviderPlaces({ maxProviders: 4, maxProvidersPerRoot: 2, maxRootsPerProvider: 2 })
+    places.set(entry())
+    expect(places.judge(entry({ provider: id(2) }))).toEqual({ kind: 'keep' })
+    places.set(entry({ provider: id(2) }))
+    expect(places.judge(entry({ provider: id(3) }))).toEqual({ kind: 'full', quota: 'root' })
+    expect(places.judge(entry({ place: 'bb' }))).toEqual({ kind: 'keep' })
+    places.set(entry({ place: 'bb' }))
+    expect(places.judge(entry({ place: 'cc' }))).toEqual({ kind: 'full', quota: 'provider' })
+    places.set(entry({ place: 'cc', provider: id(2) }))
+    expect(places.judge(entry({ place: 'cc', provider: id(3) }))).toEqual({ kind: 'full', quota: 'all' })
+    expect(places.judge(entry({ sequence: 2 }))).toEqual({ kind: 'keep' })
+    expect(places.delete(entry({ place: 'bb' }))).toBe(true)
+    expect(places.delete(entry({ place: 'bb' }))).toBe(false)
+    expect(places.judge(entry({ place: 'cc', provider: id(3) }))).toEqual({ kind: 'keep' })
+  })
+
+  test('of a full root yield the least trusted to one who is trusted more, and to nobody else', () => {
+    const scores = new Map([
+      [id(1), 0.5],
+      [id(2), 0.2],
+      [id(3), 0.3],
+    ])
+    const places = new ProviderPlaces({ maxProvidersPerRoot: 2 }, (of) => scores.get(of) ?? 0)
+    places.set(entry())
+    places.set(entry({ provider: id(2) }))
+    expect(places.judge(entry({ provider: id(3) }))).toEqual({
+      kind: 'keep',
+      instead: entry({ provider: id(2) }),
+    })
+    expect(places.judge(entry({ provider: id(4) }))).toEqual({ kind: 'full', quota: 'root' })
+    scores.set(id(4), 0.2)
+    expect(places.judge(entry({ provider: id(4) }))).toEqual({ kind: 'full', quota: 'root' })
+  })
+
+  test('are listed by id, page by page, and leave when they have expired', () => {
+    const places = new ProviderPlaces()
+    const ids = [3, 1, 2].map(id)
+    for (const [at, provider] of ids.entries()) places.set(entry({ provider, expiresUnixMs: NOW + at }))
+    const sorted = ids.toSorted()
+    expect(places.list('aa', undefined)).toEqual(sorted)
+    expect(places.list('aa', sorted[0])).toEqual(sorted.slice(1))
+    expect(places.list('bb', undefined)).toEqual([])
+    expect(places.takeExpired(NOW)).toEqual([])
+    expect(places.takeExpired(NOW + 2).map(({ provider }) => provider)).toEqual(ids.slice(0, 2))
+    expect(places.list('aa', undefined)).toEqual([ids[2]])
+    expect(places.size).toBe(1)
+  })
+})
+
+function byFirst(a: Uint8Array, b: Uint8Array): number {
+  return a[0]! - b[0]!
+}
