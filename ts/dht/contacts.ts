@@ -26,8 +26,18 @@ const NEUTRAL: ReadonlySet<ErrorCode> = new Set([
 /** Newcomers remembered; more than this at once find their records by the hourly republishing. */
 const MAX_NEWCOMERS = 256
 
+/** Whom this node heard of within this time needs no ping for the sake of a newcomer. */
+const FRESH_MS = 5 * 60_000
+
 /** Rows of one write or scan. */
 const PAGE = 500
+
+/** One request; without a signal it goes on to its answer or its time-out, whatever becomes of its caller. */
+interface Question<Request, Response> {
+  readonly type: MessageType<Request, Response>
+  readonly request: Request
+  readonly signal?: AbortSignal
+}
 
 /**
  * Talks to other nodes and keeps the routing table by what comes of it: an answer is a sighting, a
@@ -64,7 +74,7 @@ export class Contacts {
     this.#ownAddresses = options.ownAddresses
     this.#requestTimeoutMs = options.requestTimeoutMs
     this.#stopped = options.stopped
-    this.table = new RoutingTable(deps.rpc.localId, { capacity: options.bucketSize })
+    this.table = new RoutingTable(deps.rpc.localId, { capacity: options.bucketSize, freshMs: FRESH_MS })
   }
 
   /** What this node says about itself. */
@@ -75,11 +85,7 @@ export class Contacts {
   /** One request. Whoever answers it serves, and is seen. Codes: those of `RpcPort.request`. */
   async ask<Request, Response>(
     peer: Peer | NodeId,
-    question: {
-      readonly type: MessageType<Request, Response>
-      readonly request: Request
-      readonly signal: AbortSignal
-    },
+    question: Question<Request, Response>,
   ): Promise<Response> {
     const id = typeof peer === 'string' ? peer : peer.id
     const response = await this.#request(peer, question)
@@ -101,11 +107,21 @@ export class Contacts {
   }
 
   /** The contacts nearest to `target`, with their addresses; those without one can't be told or asked. */
-  closest(target: Key, options: { readonly count: number; readonly aliveOnly: boolean }): Peer[] {
-    return this.table
-      .closest(target, options)
-      .map(({ id }) => this.peerOf(id))
-      .filter(({ addresses }) => addresses.length > 0)
+  closest(
+    target: Key,
+    options: { readonly count: number; readonly aliveOnly: boolean; readonly except?: NodeId },
+  ): Peer[] {
+    const { count, aliveOnly, except } = options
+    const peers: Peer[] = []
+    for (const id of this.table.closest(target, {
+      count: count + (except === undefined ? 0 : 1),
+      aliveOnly,
+    })) {
+      if (id === except || peers.length === count) continue
+      const addresses = this.#rpc.addressesOf(id)
+      if (addresses.length > 0) peers.push({ id, addresses })
+    }
+    return peers
   }
 
   peerOf(id: NodeId): Peer {
@@ -162,18 +178,16 @@ export class Contacts {
 
   async #request<Request, Response>(
     peer: Peer | NodeId,
-    question: {
-      readonly type: MessageType<Request, Response>
-      readonly request: Request
-      readonly signal: AbortSignal
-    },
+    question: Question<Request, Response>,
   ): Promise<Response> {
     const { type, request, signal } = question
+    const timeoutMs = this.#requestTimeoutMs
+    const call = signal === undefined ? { timeoutMs } : { signal, timeoutMs }
     try {
-      return await this.#rpc.request(peer, type, request, { signal, timeoutMs: this.#requestTimeoutMs })
+      return await this.#rpc.request(peer, type, request, call)
     } catch (error) {
       const isNeutral = error instanceof EspalierError && NEUTRAL.has(error.code)
-      if (!isNeutral && !signal.aborted) this.table.failed(typeof peer === 'string' ? peer : peer.id)
+      if (!isNeutral && signal?.aborted !== true) this.table.failed(typeof peer === 'string' ? peer : peer.id)
       throw error
     }
   }

@@ -60,10 +60,10 @@ export class Handover {
   /** Newcomers among the k nearest to the record, if this node is the nearest of the others. */
   #takersOf(entry: Entry, newcomers: ReadonlySet<NodeId>): NodeId[] {
     const nearest = this.#contacts.table.closest(entry.key, { count: this.#k, aliveOnly: true })
-    const elder = nearest.find(({ id }) => !newcomers.has(id))
+    const elder = nearest.find((id) => !newcomers.has(id))
     const own = keyOfNode(this.#self)
-    if (elder !== undefined && compareDistance(entry.key, { a: elder.key, b: own }) < 0) return []
-    return nearest.map(({ id }) => id).filter((id) => newcomers.has(id) && id !== entry.source)
+    if (elder !== undefined && compareDistance(entry.key, { a: keyOfNode(elder), b: own }) < 0) return []
+    return nearest.filter((id) => newcomers.has(id) && id !== entry.source)
   }
 
   /** A newcomer that does not take it gets no second offer; the next look-up finds it elsewhere. */

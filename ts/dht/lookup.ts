@@ -1,6 +1,6 @@
 import { keyOfNode, type Key, type NodeId } from '../base/identity.ts'
 import type { Address } from '../net/address.ts'
-import { compareDistance } from './key.ts'
+import { compareDistance, distanceOfHeads, headOfKey, headOfNode, type KeyHead } from './key.ts'
 
 /** A node and where it is said to be reachable. */
 export interface Peer {
@@ -26,17 +26,20 @@ const MAX_CANDIDATES = 256
 
 interface Candidate {
   readonly id: NodeId
-  readonly key: Key
+  /** The first 53 bits of its distance from the target. */
+  readonly distance: number
   addresses: readonly Address[]
   state: 'new' | 'asked' | 'answered' | 'failed'
   retries: number
+  /** A bit for each path that was told of it. */
+  heardBy: number
+  /** The path that asks it now. */
+  path: number
 }
 
 interface Path {
   /** Nearest first. Bounded by {@link MAX_CANDIDATES}. */
-  candidates: Candidate[]
-  /** Everyone that this path was told of. Bounded like the look-up's own list. */
-  readonly heard: Set<NodeId>
+  readonly candidates: Candidate[]
   inFlight: number
 }
 
@@ -47,14 +50,16 @@ interface Path {
  */
 export class Lookup {
   readonly target: Key
+  readonly #head: KeyHead
   readonly #self: NodeId
   readonly #k: number
   readonly #alpha: number
   /** Everyone heard of. Bounded by `maxRequests` answers of {@link MAX_PEERS} peers. */
   readonly #known = new Map<NodeId, Candidate>()
-  readonly #paths: readonly Path[]
-  readonly #pathOf = new Map<NodeId, Path>()
+  /** At most 16. */
+  readonly #paths: Path[] = []
   #requestsLeft: number
+  #answers = 0
 
   constructor(options: {
     readonly target: Key
@@ -65,46 +70,40 @@ export class Lookup {
     readonly k?: number
     /** Requests in flight on each path. Default 3. */
     readonly alpha?: number
-    /** Node-disjoint paths. Default 4. */
+    /** Node-disjoint paths, at most 16. Default 4. */
     readonly paths?: number
     /** Requests in all, after which the look-up ends with what it has. Default 400. */
     readonly maxRequests?: number
   }) {
     const { k = 20, alpha = 3, paths = 4, maxRequests = 400 } = options
     this.target = options.target
+    this.#head = headOfKey(options.target)
     this.#self = options.self
     this.#k = k
     this.#alpha = alpha
     this.#requestsLeft = maxRequests
-    this.#paths = Array.from({ length: paths }, () => ({ candidates: [], heard: new Set(), inFlight: 0 }))
-    for (const [at, seed] of options.seeds.entries()) {
-      const path = this.#paths[at % paths]
-      if (path !== undefined) this.#offer(path, seed)
-    }
+    while (this.#paths.length < paths) this.#paths.push({ candidates: [], inFlight: 0 })
+    let at = 0
+    for (const seed of options.seeds) this.#offer(at++ % paths, seed)
   }
 
   /** Whom to ask now. Every question must be answered by {@link onAnswer} or {@link onFailure}, once. */
   next(): Question[] {
-    return this.#paths.flatMap((path, index) => {
-      const questions: Question[] = []
-      for (const candidate of this.#frontier(path)) {
-        if (path.inFlight >= this.#alpha || this.#requestsLeft <= 0) break
-        if (candidate.state !== 'new') continue
-        candidate.state = 'asked'
-        path.inFlight += 1
-        this.#requestsLeft -= 1
-        this.#pathOf.set(candidate.id, path)
-        questions.push({ path: index, peer: { id: candidate.id, addresses: candidate.addresses } })
-      }
-      return questions
-    })
+    const questions: Question[] = []
+    for (const [index, path] of this.#paths.entries()) this.#extend(questions, path, index)
+    return questions
   }
 
   /** `id` named these peers; more than {@link MAX_PEERS} are not looked at. */
   onAnswer(id: NodeId, peers: readonly Peer[]): void {
-    const path = this.#settle(id, 'answered')
-    if (path === undefined) return
-    for (const peer of peers.slice(0, MAX_PEERS)) this.#offer(path, peer)
+    const candidate = this.#settle(id, 'answered')
+    if (candidate === undefined) return
+    this.#answers += 1
+    const count = Math.min(peers.length, MAX_PEERS)
+    for (let at = 0; at < count; at += 1) {
+      const peer = peers[at]
+      if (peer !== undefined) this.#offer(candidate.path, peer)
+    }
   }
 
   onFailure(id: NodeId): void {
@@ -113,91 +112,129 @@ export class Lookup {
 
   /** Nothing is in flight and nobody is left to ask. */
   get isDone(): boolean {
-    return this.#paths.every(
-      (path) =>
-        path.inFlight === 0 &&
-        (this.#requestsLeft <= 0 || this.#frontier(path).every(({ state }) => state !== 'new')),
-    )
+    for (const path of this.#paths) {
+      if (path.inFlight > 0 || (this.#requestsLeft > 0 && this.#firstNew(path) !== undefined)) return false
+    }
+    return true
   }
 
   /** The k nearest that answered, nearest first; this node is not among them. */
   closest(): Peer[] {
-    return [...this.#known.values()]
-      .filter(({ state }) => state === 'answered')
-      .sort((x, y) => compareDistance(this.target, { a: x.key, b: y.key }))
-      .slice(0, this.#k)
-      .map(({ id, addresses }) => ({ id, addresses }))
+    const answered: Candidate[] = []
+    for (const candidate of this.#known.values()) if (candidate.state === 'answered') answered.push(candidate)
+    answered.sort((x, y) => this.#compare(x, y))
+    return answered.slice(0, this.#k).map(({ id, addresses }) => ({ id, addresses }))
   }
 
   /** How many nodes have answered. */
   get answers(): number {
-    return [...this.#known.values()].filter(({ state }) => state === 'answered').length
+    return this.#answers
   }
 
-  /** The k nearest of a path that have not failed. */
-  #frontier(path: Path): Candidate[] {
-    const frontier: Candidate[] = []
+  /** Asks on one path, as far as alpha goes, the new ones among its k nearest that have not failed. */
+  #extend(questions: Question[], path: Path, index: number): void {
+    const { candidates } = path
+    let room = this.#k
+    for (let at = 0; at < candidates.length && room > 0; at += 1) {
+      if (path.inFlight >= this.#alpha || this.#requestsLeft <= 0) return
+      const candidate = candidates[at]
+      if (candidate === undefined || candidate.state === 'failed') continue
+      room -= 1
+      if (candidate.state !== 'new') continue
+      candidate.state = 'asked'
+      candidate.path = index
+      path.inFlight += 1
+      this.#requestsLeft -= 1
+      questions.push({ path: index, peer: { id: candidate.id, addresses: candidate.addresses } })
+    }
+  }
+
+  /** The nearest of the k that have not failed, if it was not asked yet. */
+  #firstNew(path: Path): Candidate | undefined {
+    let room = this.#k
     for (const candidate of path.candidates) {
       if (candidate.state === 'failed') continue
-      frontier.push(candidate)
-      if (frontier.length === this.#k) break
+      if (candidate.state === 'new') return candidate
+      room -= 1
+      if (room === 0) return undefined
     }
-    return frontier
+    return undefined
   }
 
-  #settle(id: NodeId, state: 'answered' | 'failed'): Path | undefined {
+  #settle(id: NodeId, state: 'answered' | 'failed'): Candidate | undefined {
     const candidate = this.#known.get(id)
-    const path = this.#pathOf.get(id)
-    if (candidate?.state !== 'asked' || path === undefined) return undefined
+    if (candidate?.state !== 'asked') return undefined
     candidate.state = state
-    path.inFlight -= 1
-    this.#pathOf.delete(id)
-    return path
+    const path = this.#paths[candidate.path]
+    if (path !== undefined) path.inFlight -= 1
+    return candidate
   }
 
-  #offer(path: Path, peer: Peer): void {
-    if (peer.id === this.#self) return
-    const addresses = peer.addresses.slice(0, MAX_ADDRESSES)
-    let candidate = this.#known.get(peer.id)
+  #offer(path: number, peer: Peer): void {
+    const { id, addresses } = peer
+    if (id === this.#self) return
+    let candidate = this.#known.get(id)
     if (candidate === undefined) {
-      candidate = { id: peer.id, key: keyOfNode(peer.id), addresses, state: 'new', retries: 0 }
-      this.#known.set(peer.id, candidate)
-    } else {
-      this.#hearAddresses(candidate, addresses)
+      candidate = {
+        id,
+        distance: distanceOfHeads(headOfNode(id), this.#head),
+        addresses: addresses.length > MAX_ADDRESSES ? addresses.slice(0, MAX_ADDRESSES) : addresses,
+        state: 'new',
+        retries: 0,
+        heardBy: 0,
+        path,
+      }
+      this.#known.set(id, candidate)
+    } else if (candidate.state === 'new' || candidate.state === 'failed') {
+      hearAddresses(candidate, addresses)
     }
-    if (path.heard.has(peer.id)) return
-    path.heard.add(peer.id)
-    this.#insert(path, candidate)
+    const bit = 1 << path
+    if ((candidate.heardBy & bit) !== 0) return
+    candidate.heardBy |= bit
+    const { candidates } = this.#paths[path] as Path
+    this.#insert(candidates, candidate)
   }
 
-  /** A liar may name a true node at a false address: other addresses get a chance of their own. */
-  #hearAddresses(candidate: Candidate, addresses: readonly Address[]): void {
-    const fresh = addresses.filter(
-      ({ host, port }) => !candidate.addresses.some((known) => known.host === host && known.port === port),
-    )
-    if (fresh.length === 0) return
-    if (candidate.state === 'new') {
-      candidate.addresses = [...candidate.addresses, ...fresh].slice(0, MAX_ADDRESSES)
-    } else if (candidate.state === 'failed' && candidate.retries < MAX_RETRIES) {
-      candidate.addresses = fresh
-      candidate.retries += 1
-      candidate.state = 'new'
-    }
-  }
-
-  #insert(path: Path, candidate: Candidate): void {
-    const { candidates } = path
+  #insert(candidates: Candidate[], candidate: Candidate): void {
     let low = 0
     let high = candidates.length
     while (low < high) {
       const middle = (low + high) >> 1
       const other = candidates[middle]
-      const isNearer =
-        other !== undefined && compareDistance(this.target, { a: other.key, b: candidate.key }) < 0
-      if (isNearer) low = middle + 1
+      if (other !== undefined && this.#compare(other, candidate) < 0) low = middle + 1
       else high = middle
     }
     candidates.splice(low, 0, candidate)
     if (candidates.length > MAX_CANDIDATES) candidates.pop()
   }
+
+  #compare(x: Candidate, y: Candidate): number {
+    if (x.distance !== y.distance) return x.distance - y.distance
+    // 53 equal bits: somebody made the keys so. All of both decide.
+    return compareDistance(this.target, { a: keyOfNode(x.id), b: keyOfNode(y.id) })
+  }
+}
+
+/** A liar may name a true node at a false address: other addresses get a chance of their own. */
+function hearAddresses(candidate: Candidate, addresses: readonly Address[]): void {
+  if (addresses === candidate.addresses) return
+  let fresh: Address[] | undefined
+  const count = Math.min(addresses.length, MAX_ADDRESSES)
+  for (let at = 0; at < count; at += 1) {
+    const address = addresses[at]
+    if (address !== undefined && !includes(candidate.addresses, address)) (fresh ??= []).push(address)
+  }
+  if (fresh === undefined) return
+  if (candidate.state === 'new') {
+    candidate.addresses = [...candidate.addresses, ...fresh].slice(0, MAX_ADDRESSES)
+  } else if (candidate.retries < MAX_RETRIES) {
+    candidate.addresses = fresh
+    candidate.retries += 1
+    candidate.state = 'new'
+  }
+}
+
+function includes(addresses: readonly Address[], { host, port }: Address): boolean {
+  for (const known of addresses) if (known.port === port && known.host === host) return true
+  return false
 }

@@ -1,6 +1,10 @@
 import { keyOfNode, type Key, type NodeId } from '../base/identity.ts'
-import { Bucket, type Contact, type Sighting } from './bucket.ts'
-import { KEY_BITS, commonPrefixBits, compareDistance } from './key.ts'
+import { Bucket, type Contact, type Failure, type Sighting } from './bucket.ts'
+import { ContactRows } from './contact-rows.ts'
+import { KEY_BITS, commonPrefixBits, headOfKey, headOfNode, prefixBitsOfHeads, type KeyHead } from './key.ts'
+import { Nearest } from './nearest.ts'
+
+const NOT_REMOVED: Failure = { removed: false, promoted: undefined }
 
 /**
  * Who is where in the key space, as far as this node has spoken with them itself. What others tell
@@ -9,12 +13,15 @@ import { KEY_BITS, commonPrefixBits, compareDistance } from './key.ts'
  */
 export class RoutingTable {
   readonly #own: Key
-  readonly #buckets: readonly Bucket[]
-  /** When a look-up last went into each bucket's range. */
-  readonly #touchedAtMs: number[] = Array.from({ length: KEY_BITS }, () => Number.NEGATIVE_INFINITY)
+  readonly #ownHead: KeyHead
+  readonly #maxWaiting: number
+  readonly #freshMs: number
+  readonly #rows: ContactRows
+  /** By shared bits, made when the first contact comes, so that nobody pays for those that nobody is in. Bounded by 256. */
+  readonly #buckets: (Bucket | undefined)[] = []
+  /** When a look-up last went into each bucket's range. Bounded by 256. */
+  readonly #touchedAtMs: number[] = []
   #size = 0
-  /** No bucket beyond this one ever had a contact. */
-  #deepest = -1
 
   constructor(
     own: NodeId,
@@ -23,11 +30,16 @@ export class RoutingTable {
       readonly capacity?: number
       /** Newcomers remembered for a full bucket. Default 10. */
       readonly maxWaiting?: number
+      /** A contact heard of within this time is not checked for a newcomer's sake. Default 0. */
+      readonly freshMs?: number
     } = {},
   ) {
+    const { capacity = 20, maxWaiting = 10, freshMs = 0 } = options
     this.#own = keyOfNode(own)
-    const { capacity = 20, maxWaiting = 10 } = options
-    this.#buckets = Array.from({ length: KEY_BITS }, () => new Bucket({ capacity, maxWaiting }))
+    this.#ownHead = headOfKey(this.#own)
+    this.#maxWaiting = maxWaiting
+    this.#freshMs = freshMs
+    this.#rows = new ContactRows({ blockSize: capacity })
   }
 
   get size(): number {
@@ -36,43 +48,40 @@ export class RoutingTable {
 
   /** A serving node proved its id to us now. This node itself is ignored. */
   seen(id: NodeId, nowMs: number): Sighting {
-    const key = keyOfNode(id)
-    const sighting = this.#bucketOf(key)?.seen({ id, key, seenAtMs: nowMs, failures: 0 })
-    if (sighting?.kind === 'added') {
-      this.#size += 1
-      this.#deepest = Math.max(this.#deepest, commonPrefixBits(this.#own, key))
-    }
-    return sighting ?? { kind: 'known' }
+    const head = headOfNode(id)
+    const place = this.#placeOf(id, head)
+    if (place >= KEY_BITS) return { kind: 'known' }
+    const sighting = this.#bucketAt(place).seen(id, { head, nowMs, freshMs: this.#freshMs })
+    if (sighting.kind === 'added') this.#size += 1
+    return sighting
   }
 
   /** A request to it failed. A full bucket replaces it at once; otherwise it gets {@link MAX_FAILURES} chances. */
-  failed(id: NodeId): ReturnType<Bucket['failed']> {
-    const outcome = this.#bucketOf(keyOfNode(id))?.failed(id) ?? { removed: false, promoted: undefined }
+  failed(id: NodeId): Failure {
+    const outcome = this.#bucketOf(id)?.failed(id) ?? NOT_REMOVED
     if (outcome.removed && outcome.promoted === undefined) this.#size -= 1
     return outcome
   }
 
   /** A check of it ended without telling whether it is alive; another may start. */
   endCheck(id: NodeId): void {
-    this.#bucketOf(keyOfNode(id))?.endCheck(id)
+    this.#bucketOf(id)?.endCheck(id)
   }
 
   /** It no longer serves. */
   remove(id: NodeId): void {
-    const bucket = this.#bucketOf(keyOfNode(id))
-    const before = bucket?.contacts.length ?? 0
-    bucket?.remove(id)
-    this.#size += (bucket?.contacts.length ?? 0) - before
+    const bucket = this.#bucketOf(id)
+    if (bucket === undefined) return
+    const before = bucket.size
+    bucket.remove(id)
+    this.#size += bucket.size - before
   }
 
   has(id: NodeId): boolean {
-    return this.#bucketOf(keyOfNode(id))?.contacts.some((contact) => contact.id === id) ?? false
+    return this.#bucketOf(id)?.has(id) ?? false
   }
 
-  /**
-   * The contacts nearest to `target`, nearest first. Walks whole buckets in the order of their
-   * distance and sorts only those that are needed.
-   */
+  /** The contacts nearest to `target`, nearest first. Walks whole buckets in the order of their distance. */
   closest(
     target: Key,
     options: {
@@ -80,47 +89,77 @@ export class RoutingTable {
       /** Leave out contacts whose last request failed. */
       readonly aliveOnly: boolean
     },
-  ): Contact[] {
-    const found: Contact[] = []
-    const takeBuckets = (first: number, last: number): void => {
-      const group: Contact[] = []
-      for (let at = first; at <= Math.min(last, this.#deepest); at += 1) {
-        for (const contact of this.#buckets[at]?.contacts ?? []) {
-          if (!options.aliveOnly || contact.failures === 0) group.push(contact)
-        }
-      }
-      group.sort((x, y) => compareDistance(target, { a: x.key, b: y.key }))
-      found.push(...group)
-    }
+  ): NodeId[] {
+    const { count, aliveOnly } = options
+    const nearest = new Nearest(this.#rows, { target, count })
     // With c shared bits between us and the target: bucket c is nearest (it shares more bits with the
     // target than we do), then all deeper ones together, then c − 1, c − 2, … each farther than the last.
     const shared = commonPrefixBits(this.#own, target)
-    takeBuckets(shared, shared)
-    if (found.length < options.count) takeBuckets(shared + 1, KEY_BITS - 1)
-    for (let at = Math.min(shared - 1, this.#deepest); at >= 0 && found.length < options.count; at -= 1) {
-      takeBuckets(at, at)
+    this.#offer(nearest, shared, aliveOnly)
+    if (!nearest.isFull) {
+      for (let at = shared + 1; at < this.#buckets.length; at += 1) this.#offer(nearest, at, aliveOnly)
     }
-    return found.slice(0, options.count)
+    for (let at = Math.min(shared, this.#buckets.length) - 1; at >= 0 && !nearest.isFull; at -= 1) {
+      this.#offer(nearest, at, aliveOnly)
+    }
+    return nearest.ids
   }
 
   /** All contacts, nearest bucket last. */
   contacts(): Contact[] {
-    return this.#buckets.flatMap(({ contacts }) => contacts)
+    const { ids, seenAtMs, failures } = this.#rows
+    const contacts: Contact[] = []
+    for (const bucket of this.#buckets) {
+      if (bucket === undefined) continue
+      for (let row = bucket.first; row < bucket.first + bucket.size; row += 1) {
+        const id = ids[row]
+        if (id === undefined) continue
+        contacts.push({ id, seenAtMs: seenAtMs[row] ?? 0, failures: failures[row] ?? 0 })
+      }
+    }
+    return contacts
   }
 
   /** A look-up goes towards `target`: its bucket needs no refresh for a while. */
   touch(target: Key, nowMs: number): void {
     const shared = commonPrefixBits(this.#own, target)
-    if (shared < KEY_BITS) this.#touchedAtMs[shared] = nowMs
+    if (shared >= KEY_BITS) return
+    while (this.#touchedAtMs.length <= shared) this.#touchedAtMs.push(Number.NEGATIVE_INFINITY)
+    this.#touchedAtMs[shared] = nowMs
   }
 
   /** Buckets, by shared bits, where no look-up went since `sinceMs`; only down to the deepest that has contacts. */
   staleBuckets(sinceMs: number): number[] {
-    const deepest = this.#buckets.findLastIndex(({ contacts }) => contacts.length > 0)
-    return this.#touchedAtMs.slice(0, deepest + 1).flatMap((atMs, index) => (atMs < sinceMs ? [index] : []))
+    const deepest = this.#buckets.findLastIndex((bucket) => bucket !== undefined && bucket.size > 0)
+    const stale: number[] = []
+    for (let at = 0; at <= deepest; at += 1) {
+      if ((this.#touchedAtMs[at] ?? Number.NEGATIVE_INFINITY) < sinceMs) stale.push(at)
+    }
+    return stale
   }
 
-  #bucketOf(key: Key): Bucket | undefined {
-    return this.#buckets[commonPrefixBits(this.#own, key)]
+  #offer(nearest: Nearest, place: number, aliveOnly: boolean): void {
+    const bucket = this.#buckets[place]
+    if (bucket === undefined) return
+    const { failures } = this.#rows
+    const end = bucket.first + bucket.size
+    for (let row = bucket.first; row < end; row += 1) {
+      if (!aliveOnly || failures[row] === 0) nearest.offer(row)
+    }
+  }
+
+  #bucketAt(place: number): Bucket {
+    while (this.#buckets.length <= place) this.#buckets.push(undefined)
+    return (this.#buckets[place] ??= new Bucket(this.#rows, { maxWaiting: this.#maxWaiting }))
+  }
+
+  #bucketOf(id: NodeId): Bucket | undefined {
+    return this.#buckets[this.#placeOf(id, headOfNode(id))]
+  }
+
+  /** Bits that the node's key shares with ours; 256 for this node itself. */
+  #placeOf(id: NodeId, head: KeyHead): number {
+    const shared = prefixBitsOfHeads(this.#ownHead, head)
+    return shared < 64 ? shared : commonPrefixBits(this.#own, keyOfNode(id))
   }
 }

@@ -1,4 +1,3 @@
-import { allowManyListeners } from '../base/abort.ts'
 import { compareBytes } from '../base/bytes.ts'
 import type { Env } from '../base/env.ts'
 import { EspalierError } from '../base/error.ts'
@@ -63,10 +62,10 @@ export class Search {
   async closest(target: Key, signal: AbortSignal): Promise<readonly Peer[]> {
     const lookup = this.#lookup(target)
     const watch = watchLookup(this.#env, 'nodes')
+    const question = { type: findNode, request: { sender: this.#contacts.sender(), target } }
     const ask = (peer: Peer): Promise<readonly Peer[]> => {
       watch.asked()
-      const request = { sender: this.#contacts.sender(), target }
-      return this.#contacts.ask(peer, { type: findNode, request, signal })
+      return this.#contacts.ask(peer, question)
     }
     return watch.run(async () => {
       await drive(lookup, { ask, clock: this.#env.clock, signal })
@@ -86,16 +85,14 @@ export class Search {
     let shown = best === undefined ? 0 : 1
     const isEnough = (): boolean => shown >= wanted.enough
     const lookup = this.#lookup(key)
-    // What is still under way when the look-up ends early is given up.
-    const ended = new AbortController()
-    const signals = { signal: AbortSignal.any([signal, ended.signal]) }
-    allowManyListeners(signals.signal)
+    const question = { type: getRecord, request: { sender: this.#contacts.sender(), kind, key } }
+    let isOver = false
     const ask = async (peer: Peer): Promise<readonly Peer[]> => {
       asked()
-      const request = { sender: this.#contacts.sender(), kind, key }
-      const { record, peers } = await this.#contacts.ask(peer, { type: getRecord, request, ...signals })
-      if (record !== undefined) {
-        await this.#verify(record, { wanted, holder: peer, ...signals })
+      const { record, peers } = await this.#contacts.ask(peer, question)
+      // What comes after the end is of no use, and a signature is dear.
+      if (record !== undefined && !isOver) {
+        await this.#verify(record, { wanted, holder: peer, signal })
         shown += 1
         if (best === undefined || isBetter(record, best)) best = record
       }
@@ -104,7 +101,7 @@ export class Search {
     try {
       await drive(lookup, { ask, clock: this.#env.clock, signal, isEnough })
     } finally {
-      ended.abort()
+      isOver = true
     }
     return best
   }

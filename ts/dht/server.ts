@@ -57,9 +57,6 @@ export class Server {
 
   /** Known alive, and not the caller, who knows itself. */
   #nearest(target: Key, caller: Caller): Peer[] {
-    return this.#contacts
-      .closest(target, { count: this.#k + 1, aliveOnly: true })
-      .filter(({ id }) => id !== caller.id)
-      .slice(0, this.#k)
+    return this.#contacts.closest(target, { count: this.#k, aliveOnly: true, except: caller.id })
   }
 }

@@ -2,7 +2,14 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { keyFromBytes, keyOfNode, nodeIdFromBytes, type Key, type NodeId } from '../../../ts/base/identity.ts'
 import { MAX_FAILURES } from '../../../ts/dht/bucket.ts'
-import { KEY_BITS, commonPrefixBits, compareDistance, keyInBucket } from '../../../ts/dht/key.ts'
+import {
+  KEY_BITS,
+  commonPrefixBits,
+  compareDistance,
+  headOfKey,
+  headOfNode,
+  keyInBucket,
+} from '../../../ts/dht/key.ts'
 import { RoutingTable } from '../../../ts/dht/routing-table.ts'
 import { SeededRng } from '../../../ts/sim/rng.ts'
 
@@ -36,6 +43,18 @@ describe('keys', () => {
     )
     expect(commonPrefixBits(keyOfNode(own), keyOfNode(own))).toBe(KEY_BITS)
   })
+
+  test('of nodes show their first 64 bits in the text of the id', () => {
+    fc.assert(
+      fc.property(bytes32(), (bytes) => {
+        const view = new DataView(bytes.buffer, bytes.byteOffset)
+        const head = { high: view.getInt32(0), low: view.getInt32(4) }
+
+        expect(headOfNode(idOf(bytes))).toEqual(head)
+        expect(headOfKey(keyFromBytes(bytes))).toEqual(head)
+      }),
+    )
+  })
 })
 
 describe('the table', () => {
@@ -49,7 +68,7 @@ describe('the table', () => {
       const base = run % 3 === 0 ? rng.bytes(32) : keyOfNode(run % 3 === 1 ? own : ids[run]!)
       const target = keyFromBytes(Uint8Array.from(base))
       const count = 1 + (run % 40)
-      const found = table.closest(target, { count, aliveOnly: false }).map(({ id }) => id)
+      const found = table.closest(target, { count, aliveOnly: false })
       expect(found).toEqual(sorted(present, target).slice(0, count))
     }
     expect(table.size).toBe(present.length)
@@ -65,9 +84,23 @@ describe('the table', () => {
     for (let run = 0; run < 100; run += 1) table.closest(target, { count: 20, aliveOnly: true })
 
     console.log(`closest 20 of 10,000: ${((performance.now() - startMs) * 10).toFixed(0)} µs`)
-    const found = table.closest(target, { count: 20, aliveOnly: true }).map(({ id }) => id)
+    const found = table.closest(target, { count: 20, aliveOnly: true })
     expect(found).toEqual(sorted(ids, target).slice(0, 20))
     expect(table.size).toBe(10_000)
+  })
+
+  test('orders contacts that were made to share their first hundred bits', () => {
+    const table = new RoutingTable(own, { capacity: 100 })
+    const target = keyFromBytes(rng.bytes(32))
+    const ids = Array.from({ length: 60 }, (_, at) => near(target, 100 + (at % 3)))
+    for (const id of ids) table.seen(id, 0)
+
+    expect(table.closest(target, { count: 20, aliveOnly: false })).toEqual(sorted(ids, target).slice(0, 20))
+    const twins = Array.from({ length: 30 }, () => near(keyOfNode(own), 150))
+    for (const id of twins) table.seen(id, 0)
+    expect(table.closest(keyOfNode(own), { count: 30, aliveOnly: false })).toEqual(
+      sorted(twins, keyOfNode(own)),
+    )
   })
 
   test('never holds this node, and holds every other once', () => {
@@ -95,6 +128,24 @@ describe('the table', () => {
     expect(table.has(newcomer)).toBe(false)
     // It has just been heard of: the next check is the next one's.
     expect(table.seen(newcomer, 53)).toEqual({ kind: 'waiting', check: members[1] })
+  })
+
+  test('a full bucket has nobody pinged that was heard of lately', () => {
+    const table = new RoutingTable(own, { freshMs: 100 })
+    const members = Array.from({ length: 20 }, () => near(keyOfNode(own), 3))
+    for (const id of members) table.seen(id, 0)
+
+    expect(table.seen(near(keyOfNode(own), 3), 99)).toEqual({ kind: 'waiting', check: undefined })
+    expect(table.seen(near(keyOfNode(own), 3), 100)).toEqual({ kind: 'waiting', check: members[0] })
+  })
+
+  test('who took a place after waiting is the first to be checked for the next', () => {
+    const { table, members } = fullBucket()
+    const waiting = near(keyOfNode(own), 3)
+    table.seen(waiting, 50)
+    table.failed(members[7]!)
+
+    expect(table.seen(near(keyOfNode(own), 3), 51)).toEqual({ kind: 'waiting', check: waiting })
   })
 
   test('a contact of a full bucket that does not answer gives its place to the latest that waits', () => {
