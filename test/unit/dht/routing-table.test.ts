@@ -143,7 +143,7 @@ describe('the table', () => {
     const { table, members } = fullBucket()
     const waiting = near(keyOfNode(own), 3)
     table.seen(waiting, 50)
-    table.failed(members[7]!)
+    table.failed(members[0]!)
 
     expect(table.seen(near(keyOfNode(own), 3), 51)).toEqual({ kind: 'waiting', check: waiting })
   })
