@@ -49,18 +49,21 @@ export function targetFolder() {
 }
 
 function buildEnvironment({ target, targetDir }) {
+  const os = target?.os ?? process.platform
   const rustFlags = [
     ...(process.env.CARGO_ENCODED_RUSTFLAGS?.split(SEPARATOR) ?? process.env.RUSTFLAGS?.split(/\s+/) ?? []),
     ...pathPrefixes(targetDir).map(([from, to]) => `--remap-path-prefix=${from}=${to}`),
     // A musl addon is loaded by a Node that brings its own musl.
     ...(target?.libc === 'musl' ? ['-Ctarget-feature=-crt-static'] : []),
+    // Not every Windows has the runtime of Visual C++; Node carries its own, too.
+    ...(os === 'win32' ? ['-Ctarget-feature=+crt-static'] : []),
   ]
   return {
     CARGO_TARGET_DIR: targetDir,
     // Without it the first random call of a process waits 40-60 ms for jitter entropy.
     AWS_LC_SYS_NO_JITTER_ENTROPY: '1',
     // What the C compiler and the linker would take instead is the system of the day.
-    ...((target?.os ?? process.platform) === 'darwin' ? { MACOSX_DEPLOYMENT_TARGET: MACOS_FLOOR } : {}),
+    ...(os === 'darwin' ? { MACOSX_DEPLOYMENT_TARGET: MACOS_FLOOR } : {}),
     // RUSTFLAGS would be cut at the spaces of a path.
     CARGO_ENCODED_RUSTFLAGS: rustFlags.filter(Boolean).join(SEPARATOR),
   }

@@ -143,6 +143,8 @@ function packageFaults(packed) {
 function reportOf(packed, folder, localOnly) {
   return {
     version: packed[0].manifest.version,
+    // Missing while no manifest names one; publishing asks for it.
+    repository: packed[0].manifest.repository?.url,
     // Reasons why these tarballs must not be published. Empty for a release.
     localOnly,
     packages: packed.map(({ name, filename, size, unpackedSize, files }) => ({

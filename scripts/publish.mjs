@@ -1,11 +1,13 @@
 // `node scripts/publish.mjs DIR [--dry-run]`: publishes the packages of DIR with provenance, the core last, so that nobody
 // gets a core whose addons are not there yet. A package that is there already is left alone: a run that failed in the
-// middle is repeated. Meant for the release workflow, whose identity is what the registry trusts.
+// middle is repeated. Meant for the release workflow, whose identity is what the registry trusts, and whose repository
+// (GITHUB_SERVER_URL, GITHUB_REPOSITORY) the packages have to name: the registry compares it with the provenance.
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { root } from './install.mjs'
+import { repositoryUrl } from './pack/repository.mjs'
 import { runProgram } from './pack/run.mjs'
 import { TARGETS } from './targets.mjs'
 
@@ -21,8 +23,11 @@ try {
   process.exit(1)
 }
 
-function publishAll({ version, localOnly, packages }) {
+function publishAll({ version, repository, localOnly, packages }) {
   if (localOnly.length > 0) throw new Error(`not to be published: ${localOnly.join('; ')}`)
+  const own = repositoryUrl(process.env)
+  if (repository !== own)
+    throw new Error(`the packages name ${repository ?? 'no repository'}, this is ${own}`)
   // A version with a suffix must not become what `npm install espalier` gives.
   const tag = version.includes('-') ? 'next' : 'latest'
   for (const { name, tarball } of inOrder(packages)) {

@@ -1,20 +1,21 @@
 // `node scripts/release-version.mjs v1.2.3`: fails unless package.json and the newest entry of CHANGELOG.md have that
-// version and the entry has a date. `--notes` prints the entry; `--repository URL` writes the address of the repository
-// into every manifest, because the registry compares it with the one that the provenance names.
+// version and the entry has a date. `--notes` prints the entry; `--repository` writes the address of the repository that the
+// workflow runs in into every manifest, because the registry compares it with the one that the provenance names.
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { root } from './install.mjs'
+import { repositoryUrl } from './pack/repository.mjs'
 import { readJson, writeJson } from './pack/stage.mjs'
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
-  options: { notes: { type: 'boolean', default: false }, repository: { type: 'string' } },
+  options: { notes: { type: 'boolean', default: false }, repository: { type: 'boolean' } },
 })
 const faults = faultsOf(positionals[0] ?? '')
 for (const fault of faults) console.error(fault)
 if (faults.length > 0) process.exit(1)
-if (flags.repository !== undefined) nameRepository(flags.repository)
+if (flags.repository) nameRepository(repositoryUrl(process.env))
 if (flags.notes) console.log(newestEntry().text)
 
 function faultsOf(tag) {
@@ -40,7 +41,7 @@ function newestEntry() {
 }
 
 function nameRepository(url) {
-  const repository = { type: 'git', url: `git+${url}.git` }
+  const repository = { type: 'git', url }
   const folders = readdirSync(join(root, 'npm')).map((name) => join('npm', name))
   for (const folder of ['.', ...folders]) {
     const path = join(root, folder, 'package.json')

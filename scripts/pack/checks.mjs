@@ -7,14 +7,21 @@ import { root } from '../install.mjs'
 import { GLIBC_FLOOR, MACOS_FLOOR } from '../targets.mjs'
 import { isNewer, newest, readElf } from './elf.mjs'
 import { readMachO } from './macho.mjs'
+import { readPe } from './pe.mjs'
 
 /** Bounds of what a user downloads and keeps: the addon, and the core package unpacked. */
 export const MAX_ADDON_BYTES = 9 * 1024 * 1024
 export const MAX_CORE_BYTES = 2 * 1024 * 1024
 
+/** What Node calls when it has loaded an addon. */
+const ENTRY = 'napi_register_module_v1'
+
 /** Libraries that every machine with a Node has. */
 const LINUX_LIBRARIES = /^(lib(c|m|pthread|dl|rt|gcc_s)\.so(\.\d+)?|ld-.*|libc\.musl-.*)$/
 const MACOS_LIBRARIES = /^\/(usr\/lib|System\/Library\/Frameworks)\//
+/** Those of Windows itself. Visual C++'s runtime is not among them: it is there only where somebody installed it. */
+const WINDOWS_LIBRARIES =
+  /^(kernel32|ntdll|advapi32|bcrypt|bcryptprimitives|crypt32|secur32|userenv|ws2_32|iphlpapi|ole32|psapi|api-ms-win-core-.*)\.dll$/i
 
 /** Scripts that package managers run, skip or fail on when somebody installs a package. */
 const INSTALL_SCRIPTS = [
@@ -52,35 +59,39 @@ export function glibcOf(path) {
 
 /** Why an addon can't be published, as sentences. */
 export function portabilityFaults(target, path) {
-  if (target.os === 'linux') return linuxFaults(target, path)
-  return target.os === 'darwin' ? macFaults(target, readFileSync(path)) : []
-}
-
-function linuxFaults(target, path) {
-  const { versions, libraries, cpu } = readElf(readFileSync(path))
-  const glibc = target.libc === 'gnu' ? glibcOf(path) : undefined
+  const bytes = readFileSync(path)
+  const { read, libraries: known, faults } = SYSTEMS[target.os]
+  const { cpu, libraries, exported, ...rest } = read(bytes)
   return [
     ...(cpu === target.cpu ? [] : [`it is for ${cpu}`]),
-    ...(glibc !== undefined && isNewer(glibc, GLIBC_FLOOR)
-      ? [`it needs glibc ${glibc}, above ${GLIBC_FLOOR}`]
-      : []),
-    ...(target.libc === 'musl' && versions.some((version) => version.startsWith('GLIBC_'))
-      ? ['it needs glibc, and is for musl']
-      : []),
-    ...libraries.filter((name) => !LINUX_LIBRARIES.test(name)).map((name) => `it needs ${name}`),
+    ...(exported.includes(ENTRY) ? [] : [`it has no ${ENTRY}`]),
+    ...faults(target, rest, path),
+    ...libraries.filter((name) => !known.test(name)).map((name) => `it needs ${name}`),
   ]
 }
 
+const SYSTEMS = {
+  linux: { read: readElf, libraries: LINUX_LIBRARIES, faults: linuxFaults },
+  darwin: { read: readMachO, libraries: MACOS_LIBRARIES, faults: macFaults },
+  win32: { read: readPe, libraries: WINDOWS_LIBRARIES, faults: () => [] },
+}
+
+function linuxFaults({ libc }, { versions }, path) {
+  if (libc === 'musl') {
+    const needsGlibc = versions.some((version) => version.startsWith('GLIBC_'))
+    return needsGlibc ? ['it needs glibc, and is for musl'] : []
+  }
+  const glibc = glibcOf(path)
+  const isTooNew = glibc !== undefined && isNewer(glibc, GLIBC_FLOOR)
+  return isTooNew ? [`it needs glibc ${glibc}, above ${GLIBC_FLOOR}`] : []
+}
+
 /** macOS kills a process that maps unsigned code on arm64; a signature without a name is enough. */
-function macFaults(target, bytes) {
-  const { cpu, isSigned, minimumMacOs, libraries } = readMachO(bytes)
+function macFaults({ cpu }, { isSigned, minimumMacOs }) {
+  const isTooNew = minimumMacOs === undefined || isNewer(minimumMacOs, MACOS_FLOOR)
   return [
-    ...(cpu === target.cpu ? [] : [`it is for ${cpu}`]),
-    ...(isSigned || target.cpu !== 'arm64' ? [] : ['it has no code signature']),
-    ...(minimumMacOs === undefined || isNewer(minimumMacOs, MACOS_FLOOR)
-      ? [`it needs macOS ${minimumMacOs}, above ${MACOS_FLOOR}`]
-      : []),
-    ...libraries.filter((name) => !MACOS_LIBRARIES.test(name)).map((name) => `it needs ${name}`),
+    ...(isSigned || cpu !== 'arm64' ? [] : ['it has no code signature']),
+    ...(isTooNew ? [`it needs macOS ${minimumMacOs}, above ${MACOS_FLOOR}`] : []),
   ]
 }
 
@@ -98,13 +109,16 @@ export function manifestFaults(manifest, files) {
   ]
 }
 
-/** Whether the packages agree on one version, and the core names exactly the platform packages that were packed. */
+/** Whether the packages agree on one version and one repository, and the core names exactly the platform packages that were packed. */
 export function versionFaults(core, others) {
   const wrong = others.filter(({ version }) => version !== core.version)
   const platforms = others.map(({ name }) => name).filter((name) => name !== 'espalier-prebuilds')
   const named = core.optionalDependencies ?? {}
   return [
     ...wrong.map(({ name, version }) => `${name} has version ${version}, the core ${core.version}`),
+    ...others
+      .filter(({ repository }) => repository?.url !== core.repository?.url)
+      .map(({ name }) => `${name} names another repository than the core`),
     ...platforms
       .filter((name) => named[name] !== core.version)
       .map((name) => `the core does not name ${name}@${core.version}`),

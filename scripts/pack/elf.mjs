@@ -1,15 +1,17 @@
 // What a Linux addon asks of the machine that loads it: read from the file itself, so that it needs no tool.
 
 const SHT_DYNAMIC = 6
+const SHT_DYNSYM = 11
 const SHT_GNU_VERNEED = 0x6ffffffe
 const DT_NEEDED = 1n
+const SHN_UNDEF = 0
 /** `e_machine`, in Node's words. */
 const CPU = { 62: 'x64', 183: 'arm64' }
 
 /**
- * The libraries that a 64-bit little-endian ELF file names and the symbol versions that it wants of them
- * (`{ cpu: 'x64', libraries: ['libc.so.6'], versions: ['GLIBC_2.17'] }`). Throws for anything else.
- * Layout: System V gABI "ELF header", "Dynamic section"; LSB 5.0 §10.7 "Symbol versioning".
+ * The libraries that a 64-bit little-endian ELF file names, the symbol versions that it wants of them, and the names that
+ * it gives (`{ cpu: 'x64', libraries: ['libc.so.6'], versions: ['GLIBC_2.17'], exported: [] }`). Throws for anything else.
+ * Layout: System V gABI "ELF header", "Dynamic section", "Symbol table"; LSB 5.0 §10.7 "Symbol versioning".
  */
 export function readElf(bytes) {
   if (bytes.length < 64 || bytes.readUInt32BE(0) !== 0x7f454c46) throw new Error('not an ELF file')
@@ -27,6 +29,9 @@ export function readElf(bytes) {
           .flatMap((section) => versionNeeds(bytes, section, sections)),
       ),
     ].sort(),
+    exported: sections
+      .filter(({ type }) => type === SHT_DYNSYM)
+      .flatMap((section) => definedNames(bytes, section, sections)),
   }
 }
 
@@ -71,6 +76,17 @@ function needed(bytes, section, sections) {
   for (let at = section.offset; at < section.offset + section.size; at += 16) {
     if (bytes.readBigUInt64LE(at) !== DT_NEEDED) continue
     names.push(textAt(bytes, sections[section.link], Number(bytes.readBigUInt64LE(at + 8))))
+  }
+  return names
+}
+
+/** Names of a symbol table that the file itself gives: global or weak, and defined. */
+function definedNames(bytes, section, sections) {
+  const names = []
+  for (let at = section.offset; at < section.offset + section.size; at += 24) {
+    const isLocal = bytes[at + 4] >>> 4 === 0
+    if (isLocal || bytes.readUInt16LE(at + 6) === SHN_UNDEF) continue
+    names.push(textAt(bytes, sections[section.link], bytes.readUInt32LE(at)))
   }
   return names
 }

@@ -2,23 +2,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { loadScript, repository } from './build-script.ts'
-
-interface Target {
-  readonly name: string
-  readonly triple: string
-  readonly os: string
-  readonly cpu: string
-  readonly libc?: string
-}
-
-interface Manifest {
-  readonly name: string
-  readonly version: string
-  readonly scripts?: Record<string, string>
-  readonly gypfile?: boolean
-  readonly optionalDependencies?: Record<string, string>
-}
+import { loadScript, repository, type Target, targets } from './build-script.ts'
+import type { Manifest } from './support/tarball.ts'
 
 interface Checks {
   pathsIn(bytes: Buffer, paths?: readonly string[]): string[]
@@ -28,7 +13,7 @@ interface Checks {
 }
 
 const checks = await loadScript<Checks>('pack/checks.mjs')
-const { hostTarget } = await loadScript<{ readonly hostTarget: () => Target | undefined }>('targets.mjs')
+const { hostTarget } = targets
 const built = join(repository, 'build', 'Release', 'espalier.node')
 const fits = process.platform === 'linux'
 let folder = ''
@@ -71,6 +56,15 @@ test.runIf(fits)('an addon that needs a library which not every machine has is r
   expect(checks.portabilityFaults(hostTarget()!, foreign)).toContain('it needs libfoo_s.so.1')
 })
 
+test.runIf(fits)('a library that is no addon is refused', () => {
+  const bytes = readFileSync(built).toString('latin1')
+  const other = join(folder, 'other.node')
+  writeFileSync(other, bytes.replaceAll('napi_register_module_v1\0', 'napi_register_module_v0\0'), 'latin1')
+
+  expect(checks.portabilityFaults(hostTarget()!, built)).not.toContain('it has no napi_register_module_v1')
+  expect(checks.portabilityFaults(hostTarget()!, other)).toContain('it has no napi_register_module_v1')
+})
+
 test('a macOS addon has to be signed for arm64, run on macOS 11 and need only what the system has', () => {
   const file = join(folder, 'mac.node')
   const faults = (cpu: 'x64' | 'arm64', content: Buffer): string[] => {
@@ -85,6 +79,9 @@ test('a macOS addon has to be signed for arm64, run on macOS 11 and need only wh
   expect(faults('arm64', machO({ cpu: 0x0100000c, major: 12, signed: true }))).toHaveLength(1)
   expect(faults('arm64', machO({ cpu: 0x0100000c, major: 11, signed: true, library: '/opt/x' }))).toEqual([
     'it needs /opt/x',
+  ])
+  expect(faults('arm64', machO({ cpu: 0x0100000c, major: 11, signed: true, entry: '_init' }))).toEqual([
+    'it has no napi_register_module_v1',
   ])
   expect(() => faults('arm64', Buffer.alloc(64))).toThrow('Mach-O')
 })
@@ -114,20 +111,40 @@ test('packages that disagree on the version, or on which of them there are, are 
   expect(checks.versionFaults(core, [platform, bundle])).toEqual([])
   expect(checks.versionFaults(core, [platform, { ...bundle, version: '1.2.4' }])).toHaveLength(1)
   expect(checks.versionFaults(core, [bundle])).toHaveLength(1)
+  const repository = { type: 'git', url: 'git+https://example.org/a/b.git' }
+  expect(checks.versionFaults({ ...core, repository }, [platform, { ...bundle, repository }])).toEqual([
+    'espalier-linux-x64-gnu names another repository than the core',
+  ])
   expect(checks.versionFaults({ ...core, optionalDependencies: {} }, [platform, bundle])).toHaveLength(1)
 })
 
-/** A Mach-O file of nothing but a header and load commands, as <mach-o/loader.h> lays them out. */
-function machO(options: { cpu: number; major: number; signed: boolean; library?: string }): Buffer {
+interface MachO {
+  readonly cpu: number
+  readonly major: number
+  readonly signed: boolean
+  readonly library?: string
+  readonly entry?: string
+}
+
+/** A Mach-O file of nothing but a header, load commands and one export, as <mach-o/loader.h> lays them out. */
+function machO(options: MachO): Buffer {
   const { cpu, major, signed, library = '/usr/lib/libSystem.B.dylib' } = options
   const name = Buffer.from(library.padEnd(32, '\0'))
-  const commands = [
+  const trie = exportTrie(options.entry ?? '_napi_register_module_v1')
+  const others = [
     words(0x32, 24, 1, major << 16, 0, 0),
     Buffer.concat([words(0xc, 24 + name.length, 24, 0, 0, 0), name]),
     ...(signed ? [words(0x1d, 16, 0, 0)] : []),
   ]
-  const size = commands.reduce((sum, { length }) => sum + length, 0)
-  return Buffer.concat([words(0xfeedfacf, cpu, 0, 6, commands.length, size, 0, 0), ...commands])
+  const size = others.reduce((sum, { length }) => sum + length, 16)
+  const commands = [...others, words(0x80000033, 16, 32 + size, trie.length)]
+  return Buffer.concat([words(0xfeedfacf, cpu, 0, 6, commands.length, size, 0, 0), ...commands, trie])
+}
+
+/** The root has one child, whose letters are the whole name; two bytes about it follow there, and no more children. */
+function exportTrie(name: string): Buffer {
+  const child = name.length + 4
+  return Buffer.concat([Buffer.from([0, 1]), Buffer.from(`${name}\0`), Buffer.from([child, 2, 0, 0, 0])])
 }
 
 function words(...values: readonly number[]): Buffer {

@@ -14,17 +14,12 @@ import {
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { loadScript, repository } from './build-script.ts'
+import { repository, targets } from './build-script.ts'
 
 // A real build of the packed source takes minutes and is one of the five ways of the install test. Here a program
 // that stands in for cargo hands out the addon of this tree, so that everything around the build can be tried.
 
-interface Targets {
-  readonly hostTarget: () => { readonly os: string; readonly name: string } | undefined
-  readonly libraryName: (target: { readonly os: string }) => string
-}
-
-const { hostTarget, libraryName } = await loadScript<Targets>('targets.mjs')
+const { hostTarget, libraryName } = targets
 const host = hostTarget()!
 const built = join(repository, 'build', 'Release', 'espalier.node')
 const { version } = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8')) as { version: string }

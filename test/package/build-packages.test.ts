@@ -14,38 +14,15 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { loadScript, repository } from './build-script.ts'
-
-interface Target {
-  readonly name: string
-  readonly triple: string
-  readonly os: string
-  readonly cpu: string
-  readonly libc?: string
-}
-
-interface Manifest {
-  readonly name: string
-  readonly version: string
-  readonly os?: string[]
-  readonly cpu?: string[]
-  readonly libc?: string[]
-  readonly scripts?: object
-  readonly devDependencies?: object
-  readonly optionalDependencies?: Record<string, string>
-  readonly peerDependencies?: Record<string, string>
-  readonly napi?: { readonly targets: readonly string[] }
-}
+import { repository, targets } from './build-script.ts'
+import type { Manifest } from './support/tarball.ts'
 
 interface Report {
   readonly localOnly: readonly string[]
   readonly packages: readonly { readonly name: string; readonly tarball: string; readonly sha256: string }[]
 }
 
-const { TARGETS, hostTarget } = await loadScript<{
-  TARGETS: readonly Target[]
-  readonly hostTarget: () => Target | undefined
-}>('targets.mjs')
+const { TARGETS, hostTarget } = targets
 const host = hostTarget()!
 let folder = ''
 let before: readonly string[] = []

@@ -15,9 +15,9 @@ import {
   wholeMatrix,
 } from './support/matrix.ts'
 import { type Packed, packed, platformName } from './support/packed.ts'
-import { compilesSqlite, type Outcome, Project } from './support/project.ts'
+import { compilesSqlite, LONGEST_MS, type Outcome, Project } from './support/project.ts'
 import { openRegistry, type Registry } from './support/registry.ts'
-import { buildFromSource, SOURCE_PLACE } from './support/source-build.ts'
+import { buildFromSource, forgetSourceBuilds, SOURCE_PLACE } from './support/source-build.ts'
 import { compiledSqlite, forgetSqlite, keepSqlite } from './support/sqlite.ts'
 import { nodeRuntime, oldestRuntime, thirdPartyTarballs } from './support/tools.ts'
 
@@ -32,7 +32,10 @@ let registry: Registry
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'espalier-install-'))
   ours = await packed()
-  if (LONG) forgetSqlite()
+  if (LONG) {
+    forgetSqlite()
+    forgetSourceBuilds()
+  }
   registry = await openRegistry([ours.core, ours.platform, ours.bundle, ...thirdPartyTarballs()], ours.absent)
 }, 600_000)
 
@@ -61,7 +64,7 @@ describe('an empty project', () => {
       log(lineOf(cell, installedMs, performance.now() - startedAtMs))
       project.remove()
     },
-    900_000,
+    LONGEST_MS + 600_000,
   )
 
   test.runIf(HAS_EVERY_NODE).each([20, 22] as const)(
@@ -76,7 +79,7 @@ describe('an empty project', () => {
       await expectExample(project)
       project.remove()
     },
-    900_000,
+    LONGEST_MS + 600_000,
   )
 
   test.runIf(CELLS.some(({ line }) => line === 20))(

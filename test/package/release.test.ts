@@ -18,6 +18,10 @@ const VERSION = (JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8
   .version
 const PLATFORMS = readdirSync(join(repository, 'npm')).filter((name) => name !== 'prebuilds')
 
+/** What GitHub Actions says about the repository. */
+const ACTIONS = { GITHUB_SERVER_URL: 'https://example.org', GITHUB_REPOSITORY: 'a/b' }
+const REPOSITORY = 'git+https://example.org/a/b.git'
+
 let directory = ''
 
 beforeEach(() => {
@@ -59,18 +63,32 @@ describe('the check of a tag', () => {
   })
 
   test('names the repository in every manifest, as provenance asks for', () => {
-    expect(check(`v${VERSION}`, '--repository', 'https://example.org/a/b')).toMatchObject({ status: 0 })
+    expect(check(`v${VERSION}`, '--repository')).toMatchObject({ status: 0 })
 
     for (const folder of ['.', ...readdirSync(join(directory, 'npm')).map((name) => join('npm', name))]) {
       const text = readFileSync(join(directory, folder, 'package.json'), 'utf8')
-      expect(JSON.parse(text)).toMatchObject({ repository: { url: 'git+https://example.org/a/b.git' } })
+      expect(JSON.parse(text)).toMatchObject({ repository: { type: 'git', url: REPOSITORY } })
     }
   })
 
+  test.each([
+    ['none', { GITHUB_REPOSITORY: '' }],
+    ['one that is no name', { GITHUB_REPOSITORY: 'a/b/../c' }],
+    ['a server that is none', { GITHUB_SERVER_URL: 'example.org' }],
+  ])('names no repository where the workflow has %s', (_, env) => {
+    expect(checkIn({ ...ACTIONS, ...env }, `v${VERSION}`, '--repository').status).toBe(1)
+    expect(readFileSync(join(directory, 'package.json'), 'utf8')).not.toContain('"repository"')
+  })
+
   function check(...args: string[]): { status: number | null; stdout: string } {
+    return checkIn(ACTIONS, ...args)
+  }
+
+  function checkIn(env: Readonly<Record<string, string>>, ...args: string[]) {
     return spawnSync(process.execPath, ['scripts/release-version.mjs', ...args], {
       cwd: directory,
       encoding: 'utf8',
+      env: { ...process.env, ...env },
     })
   }
 
@@ -110,6 +128,9 @@ describe.runIf(process.platform !== 'win32')('publishing', () => {
     ['a package is missing', { packages: names.slice(1) }],
     ['the addons are for one machine', { packages: names, localOnly: ['it needs glibc 2.34, above 2.28'] }],
     ['the registry answers with an error', { packages: names, broken: true }],
+    ['they name no repository', { packages: names, repository: null }],
+    ['they name another repository', { packages: names, repository: 'git+https://example.org/a/c.git' }],
+    ['no workflow says where it runs', { packages: names, env: { GITHUB_REPOSITORY: '' } }],
   ])('sends nothing when %s', (_, release) => {
     expect(publish(release)).toMatchObject({ status: 1, sent: [] })
   })
@@ -121,6 +142,9 @@ describe.runIf(process.platform !== 'win32')('publishing', () => {
     readonly version?: string
     readonly args?: readonly string[]
     readonly broken?: boolean
+    /** What the packages name; `null` for none. */
+    readonly repository?: string | null
+    readonly env?: Readonly<Record<string, string>>
   }
 
   function publish(release: Release): { readonly status: number | null; readonly sent: readonly string[] } {
@@ -129,6 +153,7 @@ describe.runIf(process.platform !== 'win32')('publishing', () => {
       join(directory, 'packages.json'),
       JSON.stringify({
         version,
+        repository: release.repository === null ? undefined : (release.repository ?? REPOSITORY),
         localOnly,
         packages: packages.map((name) => ({ name, tarball: `${name}.tgz` })),
       }),
@@ -151,7 +176,12 @@ echo "$@" >> ${log}
       process.execPath,
       [join(repository, 'scripts', 'publish.mjs'), directory, ...args],
       {
-        env: { ...process.env, PATH: `${bin}${delimiter}${process.env['PATH'] ?? ''}` },
+        env: {
+          ...process.env,
+          ...ACTIONS,
+          ...release.env,
+          PATH: `${bin}${delimiter}${process.env['PATH'] ?? ''}`,
+        },
       },
     )
     return { status, sent: readFileSync(log, 'utf8').split('\n').filter(Boolean) }

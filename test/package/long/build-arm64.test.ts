@@ -36,7 +36,7 @@ beforeAll(() => {
     'better-sqlite3@13.2.0',
     ...tarballs.map((name) => join(packages, name)),
   ])
-}, 1_800_000)
+}, 3_600_000)
 
 afterAll(() => {
   if (folder !== '') rmSync(folder, { recursive: true })

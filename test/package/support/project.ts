@@ -5,6 +5,9 @@ import { delimiter, dirname, join } from 'node:path'
 import type { ModuleKind } from './example.ts'
 import { managerCommand, type ManagerName, type NodeRuntime } from './tools.ts'
 
+/** How long a program of a project may run: a build from source on a machine that does much else. 30 minutes. */
+export const LONGEST_MS = 1_800_000
+
 /** Nothing listens on the discard port: whoever goes round the registry of the test fails at once. */
 const CLOSED = 'http://127.0.0.1:9'
 
@@ -117,7 +120,7 @@ export class Project {
         cwd,
         env: { ...this.#environment, ...this.#options.env, ...env },
         stdio: ['ignore', 'pipe', 'pipe'],
-        timeout: 900_000,
+        timeout: LONGEST_MS,
         killSignal: 'SIGKILL',
       })
       let stdout = ''

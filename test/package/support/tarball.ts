@@ -6,7 +6,12 @@ export interface Manifest {
   readonly version: string
   readonly scripts?: Readonly<Record<string, string>>
   readonly dependencies?: Readonly<Record<string, string>>
+  readonly devDependencies?: Readonly<Record<string, string>>
   readonly optionalDependencies?: Readonly<Record<string, string>>
+  readonly peerDependencies?: Readonly<Record<string, string>>
+  readonly repository?: { readonly type: string; readonly url: string }
+  readonly gypfile?: boolean
+  readonly napi?: { readonly targets: readonly string[] }
   readonly os?: readonly string[]
   readonly cpu?: readonly string[]
   readonly libc?: readonly string[]
