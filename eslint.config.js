@@ -28,5 +28,17 @@ export default tseslint.config(
       'max-lines': ['error', { max: 400 }],
     },
   },
+  {
+    files: ['ts/**'],
+    rules: {
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector: "CallExpression[callee.property.name='slice'][arguments.length=0]",
+          message: "A Buffer's slice shares its memory: copyBytes, or a spread for a list.",
+        },
+      ],
+    },
+  },
   { files: ['test/**', 'bench/**'], rules: { '@typescript-eslint/no-non-null-assertion': 'off' } },
 )

@@ -138,13 +138,15 @@ export class SigningKey {
 
 /** Signs with the entry `handle` of the native table. @internal */
 export function signWithHandle(handle: number, message: Uint8Array, options?: SignOptions): Uint8Array {
-  checkBytes('message', message)
   const out = new Uint8Array(SIGNATURE_BYTES)
   if (options === undefined) {
+    checkBytes('message', message)
     native(() => addon().sign(handle, message, out))
     return out
   }
+  // First, here and below: a getter of the caller's could take the memory of what was checked away.
   const checked = checkOptions('options', options, ['context', 'deterministic', 'provider'])
+  checkBytes('message', message)
   const context = checkOptionalBytes('context', checked.context, CONTEXT_SIZE)
   const deterministic = checkFlag('deterministic', checked.deterministic)
   const provider = checkChoice('provider', checked.provider ?? 'aws-lc', PROVIDERS)
@@ -164,10 +166,10 @@ export function verify(
   signature: Uint8Array,
   options?: VerifyOptions,
 ): boolean {
+  const checked = checkOptions('options', options, ['context', 'provider'])
   checkBytes('publicKey', publicKey, PUBLIC_KEY_BYTES)
   checkBytes('message', message)
   checkBytes('signature', signature, SIGNATURE_BYTES)
-  const checked = checkOptions('options', options, ['context', 'provider'])
   const context = checkOptionalBytes('context', checked.context, CONTEXT_SIZE)
   const provider = checkChoice('provider', checked.provider ?? 'aws-lc', PROVIDERS)
   return native(() => addon().verify(publicKey, message, signature, context, provider))
@@ -193,20 +195,23 @@ export function verify(
  * @category Signatures
  */
 export async function verifyMany(items: readonly SignedItem[]): Promise<boolean[]> {
-  const parts = checkList('items', items, MAX_ITEMS).flatMap((item, index) =>
-    partsOf(item, `items[${index}]`),
-  )
+  const given = checkList('items', items, MAX_ITEMS).map((item, index) => fieldsOf(item, `items[${index}]`))
+  const parts = given.flatMap((fields, index) => checkFields(fields, `items[${index}]`))
   if (parts.length === 0) return []
   const answers = await runJob((job) => addon().verifyMany(job, parts))
   return Array.from(answers, (answer) => answer === 1)
 }
 
-function partsOf(item: unknown, name: string): Uint8Array[] {
+function fieldsOf(item: unknown, name: string): Partial<SignedItem> {
   if (typeof item !== 'object' || item === null) throw invalid(name, typeof item, 'an object is needed')
-  const { publicKey, message, signature, context } = reading(name, () => {
-    const { publicKey, message, signature, context } = item as Partial<SignedItem>
-    return { publicKey, message, signature, context }
+  return reading(name, () => {
+    const { publicKey, message, signature, context } = item as SignedItem
+    return { publicKey, message, signature, ...(context === undefined ? {} : { context }) }
   })
+}
+
+function checkFields(fields: Partial<SignedItem>, name: string): Uint8Array[] {
+  const { publicKey, message, signature, context } = fields
   return [
     checkBytes(`${name}.publicKey`, publicKey, PUBLIC_KEY_BYTES),
     checkBytes(`${name}.message`, message),

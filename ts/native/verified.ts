@@ -60,9 +60,10 @@ export function outboard(data: Uint8Array): Outboard {
  * @category Verified streaming
  */
 export function extractSlice(data: Uint8Array, nodes: Uint8Array, range: SliceRange): Uint8Array {
+  // First: a getter of the caller's could take the memory of what was checked away.
+  const { start, length } = checkRange(checkOptions('range', range, ['start', 'length']))
   checkBytes('data', data)
   checkBytes('nodes', nodes)
-  const { start, length } = checkRange(checkOptions('range', range, ['start', 'length']))
   return native(() => addon().extractSlice(data, nodes, start, length))
 }
 
@@ -85,8 +86,8 @@ export interface SliceClaim extends SliceRange {
  * @category Verified streaming
  */
 export function verifySlice(root: Uint8Array, claim: SliceClaim): Uint8Array {
-  checkBytes('root', root, DIGEST_BYTES)
   const given = checkOptions('range', claim, ['start', 'length', 'totalBytes', 'slice'])
+  checkBytes('root', root, DIGEST_BYTES)
   const { start, length } = checkRange(given)
   const totalBytes = checkInteger('totalBytes', given.totalBytes, 0, Number.MAX_SAFE_INTEGER)
   const slice = checkBytes('slice', given.slice)

@@ -106,8 +106,8 @@ export class QuicConnection implements Connection {
 
   sendDatagram(protocol: number, body: Uint8Array): boolean {
     checkInteger('protocol', protocol, 0, MAX_PROTOCOL)
-    checkBytes('body', body)
-    return this.#ending === undefined && this.#endpoint.sendDatagram(this.#link, protocol, body)
+    const own = checkBytes('body', body)
+    return this.#ending === undefined && this.#endpoint.sendDatagram(this.#link, protocol, own)
   }
 
   close(code: number): void {
@@ -166,17 +166,17 @@ export function checkedRequest(
   options: RequestOptions,
 ): Omit<BatchedRequest, 'link'> {
   checkInteger('protocol', protocol, 0, MAX_PROTOCOL)
-  checkBytes('body', body)
   const { maxResponseBytes = DEFAULT_RESPONSE_BYTES, trafficClass = 'request' } = options
   checkInteger('maxResponseBytes', maxResponseBytes, 0, MAX_RESPONSE_BYTES)
-  if (body.byteLength > MAX_REQUEST_BYTES) {
+  const timeoutMs = timeoutOf(options)
+  const own = checkBytes('body', body)
+  if (own.byteLength > MAX_REQUEST_BYTES) {
     throw new EspalierError(
       'LIMIT_EXCEEDED',
-      `${body.byteLength} bytes were given, a request may have ${MAX_REQUEST_BYTES}`,
+      `${own.byteLength} bytes were given, a request may have ${MAX_REQUEST_BYTES}`,
     )
   }
-  const timeoutMs = timeoutOf(options)
-  return { protocol, body, maxResponseBytes, trafficClass: CLASS_NUMBERS[trafficClass], timeoutMs }
+  return { protocol, body: own, maxResponseBytes, trafficClass: CLASS_NUMBERS[trafficClass], timeoutMs }
 }
 
 /** Throws `ABORTED` when the caller has given up already. */

@@ -1,3 +1,4 @@
+import { copyBytes } from '../base/bytes.ts'
 import { EspalierError, toEspalierError } from '../base/error.ts'
 import type { NodeId } from '../base/identity.ts'
 import { checkBytes, checkInteger } from '../native/check.ts'
@@ -39,7 +40,7 @@ export class QuicStream implements ByteStream {
     checkBytes('bytes', bytes)
     if (bytes.byteLength <= PIECE_BYTES) return this.#writePiece(bytes)
     // What is sent later must be what was given now.
-    const copy = bytes.slice()
+    const copy = copyBytes(bytes)
     for (let at = 0; at < copy.byteLength; at += PIECE_BYTES) {
       await this.#writePiece(copy.subarray(at, at + PIECE_BYTES))
     }

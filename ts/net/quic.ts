@@ -1,6 +1,7 @@
 import { EspalierError, toEspalierError } from '../base/error.ts'
-import { encodeUtf8 } from '../base/bytes.ts'
+import { copyBytes, encodeUtf8 } from '../base/bytes.ts'
 import { keyOfNode, nodeIdFromBytes, type NodeId } from '../base/identity.ts'
+import { checkBytes } from '../native/check.ts'
 import { NativeEndpoint, type EndpointEvents } from '../native/endpoint.ts'
 import type { Identity } from '../native/key-file.ts'
 import type { Operation } from '../native/operation.ts'
@@ -151,7 +152,9 @@ export class QuicTransport implements Transport {
     const isDialling = this.#dials.has(peer.id)
     if (existing?.isEnding === false || isDialling) {
       const connection = this.connect(peer, options)
-      const answer = connection.then((connected) => connected.request(protocol, body, request))
+      // It is sent later, and has to be what was given now.
+      const own = copyBytes(question.body)
+      const answer = connection.then((connected) => connected.request(protocol, own, request))
       return { connection, answer }
     }
     checkAddresses(peer)
@@ -259,7 +262,7 @@ export class QuicTransport implements Transport {
     this.#served.set(request, served)
     let answer: { readonly payload: Uint8Array; readonly refused: boolean }
     try {
-      const payload = await inbound.onRequest(served)
+      const payload = checkBytes('answer', await inbound.onRequest(served))
       if (payload.byteLength > MAX_RESPONSE_BYTES) {
         throw new EspalierError('LIMIT_EXCEEDED', `an answer may have ${MAX_RESPONSE_BYTES} bytes`)
       }

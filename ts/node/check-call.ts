@@ -1,6 +1,7 @@
 import { EspalierError } from '../base/error.ts'
 import { parseNodeId, type NodeId } from '../base/identity.ts'
 import { checkOptions, integer, optional, shape, text } from '../base/options.ts'
+import { checkBytes } from '../native/check.ts'
 import type { CallOptions } from '../net/transport.ts'
 
 /**
@@ -39,9 +40,8 @@ export function checkStart(options: unknown): AbortSignal | undefined {
 /** Throws `INVALID_ARGUMENT`. */
 export function checkPutValue(name: unknown, value: unknown, options: unknown): PutValueOptions {
   checkName(name)
-  if (!(value instanceof Uint8Array))
-    throw new EspalierError('INVALID_ARGUMENT', 'value must be a Uint8Array')
   const { expectSequence, ...call } = checkOptions(options, PUT)
+  checkBytes('value', value)
   return { ...callOf(call), ...(expectSequence === undefined ? {} : { expectSequence }) }
 }
 

@@ -1,4 +1,5 @@
 import { open, type FileHandle } from 'node:fs/promises'
+import { copyBytes } from '../base/bytes.ts'
 import { EspalierError, toEspalierError } from '../base/error.ts'
 import { reading } from '../base/read.ts'
 import { checkBytes } from '../native/check.ts'
@@ -69,7 +70,7 @@ export async function fileSource(path: string, segmentBytes: number): Promise<Se
 
 function bytesSource(data: Uint8Array, segmentBytes: number): SegmentSource {
   // A snapshot: what the caller does to the array while the transfer runs must not reach the object.
-  const snapshot = data.slice()
+  const snapshot = copyBytes(data)
   let at = 0
   return {
     totalBytes: snapshot.byteLength,
@@ -108,6 +109,7 @@ class IterableSource implements SegmentSource {
   readonly totalBytes?: number
   readonly #iterator: AsyncIterator<unknown>
   readonly #segment: Uint8Array
+  /** What did not fit into the segment, in memory of our own: the chunk is the caller's again. */
   #rest: Uint8Array = new Uint8Array(0)
   #isDone = false
 
@@ -118,13 +120,14 @@ class IterableSource implements SegmentSource {
   }
 
   async next(): Promise<Uint8Array | undefined> {
-    let filled = 0
+    const kept = this.#rest.subarray(0, this.#segment.byteLength)
+    this.#segment.set(kept)
+    this.#rest = this.#rest.subarray(kept.byteLength)
+    let filled = kept.byteLength
     while (filled < this.#segment.byteLength) {
-      if (this.#rest.byteLength === 0 && !(await this.#pull())) break
-      const part = this.#rest.subarray(0, this.#segment.byteLength - filled)
-      this.#segment.set(part, filled)
-      this.#rest = this.#rest.subarray(part.byteLength)
-      filled += part.byteLength
+      const count = await this.#pullInto(this.#segment.subarray(filled))
+      if (count === undefined) break
+      filled += count
     }
     return filled === 0 ? undefined : this.#segment.subarray(0, filled)
   }
@@ -139,14 +142,15 @@ class IterableSource implements SegmentSource {
     }
   }
 
-  async #pull(): Promise<boolean> {
-    if (this.#isDone) return false
+  /** Takes one chunk, at once and wholly; answers the bytes that went into `target`, nothing at the end. */
+  async #pullInto(target: Uint8Array): Promise<number | undefined> {
+    if (this.#isDone) return undefined
     const result: unknown = await this.#iterator.next()
     if (typeof result !== 'object' || result === null) throw notIterable()
     const { done, value } = result as IteratorResult<unknown, unknown>
     if (done === true) {
       this.#isDone = true
-      return false
+      return undefined
     }
     if (!(value instanceof Uint8Array)) {
       throw new EspalierError(
@@ -154,8 +158,11 @@ class IterableSource implements SegmentSource {
         'the stream must yield Uint8Array chunks, not text or objects',
       )
     }
-    this.#rest = checkBytes('chunk', value)
-    return true
+    const chunk = checkBytes('chunk', value)
+    const part = chunk.subarray(0, target.byteLength)
+    target.set(part)
+    if (part.byteLength < chunk.byteLength) this.#rest = copyBytes(chunk.subarray(part.byteLength))
+    return part.byteLength
   }
 }
 

@@ -1,4 +1,5 @@
 import { allowManyListeners } from '../base/abort.ts'
+import { copyBytes } from '../base/bytes.ts'
 import type { Clock, Timer } from '../base/clock.ts'
 import { EspalierError, type ErrorCode } from '../base/error.ts'
 import type { NodeId } from '../base/identity.ts'
@@ -107,7 +108,7 @@ export class SimConnection implements Connection, LinkEnd {
       const message = `a request has at most ${MAX_REQUEST_BYTES} bytes, not ${body.byteLength}`
       throw new EspalierError('LIMIT_EXCEEDED', message)
     }
-    const copy = new Uint8Array(body)
+    const copy = copyBytes(body)
     return new Promise((resolve, reject) => this.#call(protocol, copy, options, { resolve, reject }))
   }
 
@@ -132,7 +133,7 @@ export class SimConnection implements Connection, LinkEnd {
     checkProtocol(protocol)
     checkBytes(body)
     if (this.#end !== undefined || body.byteLength > MAX_DATAGRAM_BYTES) return false
-    const copy = new Uint8Array(body)
+    const copy = copyBytes(body)
     this.#bytesSent += copy.byteLength
     this.#link.sendDatagram(this.#localId, `datagram ${protocol} ${copy.byteLength}`, () => {
       const other = this.#other

@@ -1,3 +1,4 @@
+import { copyBytes } from '../base/bytes.ts'
 import { EspalierError } from '../base/error.ts'
 import { precedes, type NodeId } from '../base/identity.ts'
 import { formatAddress, type Address, type PeerAddress } from '../net/address.ts'
@@ -75,10 +76,10 @@ export class SimTransport implements Transport, SimEndpoint {
   /** No sessions are resumed here: the request follows the handshake. */
   connectAndAsk(peer: KnownPeer, request: FirstRequest, options: CallOptions = {}): Dialled {
     const connection = this.connect(peer, options)
+    // It is sent later, and has to be what was given now.
+    const body = request.body instanceof Uint8Array ? copyBytes(request.body) : request.body
     // A caller of its own, with its own patience.
-    const answer = this.connect(peer, request).then((ready) =>
-      ready.request(request.protocol, request.body, request),
-    )
+    const answer = this.connect(peer, request).then((ready) => ready.request(request.protocol, body, request))
     // Whoever looks at one of the two only must not be ended by the other.
     connection.catch(() => undefined)
     answer.catch(() => undefined)

@@ -1,3 +1,4 @@
+import { copyBytes } from '../base/bytes.ts'
 import { systemClock, type Clock } from '../base/clock.ts'
 import { EspalierError } from '../base/error.ts'
 import { checkChanges, checkKey, checkLimit, checkTable, closedError } from './checks.ts'
@@ -51,7 +52,12 @@ class WorkerStore implements Store {
   async get(table: TableName, key: Uint8Array): Promise<Row | undefined> {
     checkTable(table)
     checkKey(key)
-    const result = await this.#call({ kind: 'get', table, key: key.slice(), nowUnixMs: this.#clock.unixMs() })
+    const result = await this.#call({
+      kind: 'get',
+      table,
+      key: copyBytes(key),
+      nowUnixMs: this.#clock.unixMs(),
+    })
     return result as Row | undefined
   }
 
@@ -68,7 +74,7 @@ class WorkerStore implements Store {
     checkLimit(limit)
     if (from !== undefined) checkKey(from)
     const nowUnixMs = this.#clock.unixMs()
-    const result = await this.#call({ kind: 'scan', table, from: from?.slice(), limit, nowUnixMs })
+    const result = await this.#call({ kind: 'scan', table, from: from && copyBytes(from), limit, nowUnixMs })
     return result as readonly Row[]
   }
 
@@ -104,8 +110,8 @@ class WorkerStore implements Store {
 function copyOf({ table, key, value, expiresUnixMs }: Change): Change {
   return {
     table,
-    key: Uint8Array.from(key),
-    value: value === undefined ? undefined : Uint8Array.from(value),
+    key: copyBytes(key),
+    value: value === undefined ? undefined : copyBytes(value),
     ...(expiresUnixMs === undefined ? {} : { expiresUnixMs }),
   }
 }

@@ -1,3 +1,4 @@
+import { copyBytes } from '../base/bytes.ts'
 import type { Clock } from '../base/clock.ts'
 import { EspalierError } from '../base/error.ts'
 import type { Log } from '../base/log.ts'
@@ -80,7 +81,7 @@ export class ShardFiles implements ShardStore {
     const name = shardName(header.id)
     checkHeader(header)
     // A copy: the caller's id must not change under the file that is named by it.
-    const own = { ...header, id: header.id.slice() }
+    const own = { ...header, id: copyBytes(header.id) }
     return this.#track(async () => {
       if (await this.#locks.run(name, () => this.#renew(name, own))) return
       const release = this.#index.reserve(own.sizeBytes)

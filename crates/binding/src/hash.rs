@@ -1,18 +1,18 @@
 //! BLAKE3.
 
 use espalier_core::hash::{self, DIGEST_BYTES, Hasher};
-use napi::bindgen_prelude::Uint8ArraySlice;
 use napi_derive::napi;
 use parking_lot::Mutex;
 
+use crate::bytes::{self, ByteArray};
 use crate::failure::Failure;
 use crate::list::ByteList;
 use crate::text::Text;
-use crate::{arguments, bytes, environment};
+use crate::{arguments, environment};
 
 /// The hash of `data` into 32 bytes of `out`, which may share memory with it.
 #[napi(catch_unwind)]
-pub fn hash_into(data: Uint8ArraySlice<'_>, mut out: Uint8ArraySlice<'_>, offset: f64) -> napi::Result<()> {
+pub fn hash_into(data: ByteArray<'_>, mut out: ByteArray<'_>, offset: f64) -> napi::Result<()> {
     let offset = arguments::count("offset", offset, out.len())?;
     let digest = hash::hash(&data);
     bytes::put(&mut out, offset, &digest)?;
@@ -21,7 +21,7 @@ pub fn hash_into(data: Uint8ArraySlice<'_>, mut out: Uint8ArraySlice<'_>, offset
 
 /// The hash of every item, one after the other.
 #[napi(catch_unwind)]
-pub fn hash_many(items: ByteList<'_>, mut digests_out: Uint8ArraySlice<'_>) -> napi::Result<()> {
+pub fn hash_many(items: ByteList<'_>, mut digests_out: ByteArray<'_>) -> napi::Result<()> {
     let items = items.slices()?;
     let items: Vec<&[u8]> = items.iter().map(|item| &**item).collect();
     bytes::fill(&mut digests_out, &items, |out| {
@@ -33,10 +33,10 @@ pub fn hash_many(items: ByteList<'_>, mut digests_out: Uint8ArraySlice<'_>) -> n
 /// One hash of any kind and length.
 #[napi(catch_unwind)]
 pub fn hash_with(
-    key: Option<Uint8ArraySlice<'_>>,
+    key: Option<ByteArray<'_>>,
     context: Option<Text>,
-    data: Uint8ArraySlice<'_>,
-    mut out: Uint8ArraySlice<'_>,
+    data: ByteArray<'_>,
+    mut out: ByteArray<'_>,
 ) -> napi::Result<()> {
     let mut hasher = hasher(key.as_deref(), context.as_deref())?;
     hasher.update(&data);
@@ -45,21 +45,21 @@ pub fn hash_with(
 
 /// A hasher that takes its input in pieces.
 #[napi(catch_unwind)]
-pub fn hasher_open(key: Option<Uint8ArraySlice<'_>>, context: Option<Text>) -> napi::Result<u32> {
+pub fn hasher_open(key: Option<ByteArray<'_>>, context: Option<Text>) -> napi::Result<u32> {
     let hasher = hasher(key.as_deref(), context.as_deref())?;
     Ok(environment::current()?.hashers.insert(Mutex::new(hasher))?)
 }
 
 /// Adds `data`.
 #[napi(catch_unwind)]
-pub fn hasher_update(handle: f64, data: Uint8ArraySlice<'_>) -> napi::Result<()> {
+pub fn hasher_update(handle: f64, data: ByteArray<'_>) -> napi::Result<()> {
     environment::current()?.hashers.get(handle)?.lock().update(&data);
     Ok(())
 }
 
 /// The digest of everything so far, as long as `out`.
 #[napi(catch_unwind)]
-pub fn hasher_digest(handle: f64, mut out: Uint8ArraySlice<'_>) -> napi::Result<()> {
+pub fn hasher_digest(handle: f64, mut out: ByteArray<'_>) -> napi::Result<()> {
     digest(&environment::current()?.hashers.get(handle)?.lock(), &mut out)
 }
 
@@ -81,7 +81,7 @@ fn hasher(key: Option<&[u8]>, context: Option<&str>) -> Result<Hasher, Failure> 
     }
 }
 
-fn digest(hasher: &Hasher, out: &mut Uint8ArraySlice<'_>) -> napi::Result<()> {
+fn digest(hasher: &Hasher, out: &mut ByteArray<'_>) -> napi::Result<()> {
     if out.len() == DIGEST_BYTES {
         bytes::put(out, 0, &hasher.digest())?;
         return Ok(());

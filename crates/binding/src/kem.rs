@@ -1,15 +1,15 @@
 //! ML-KEM-768.
 
 use espalier_core::kem::{self, DecapsulationKey};
-use napi::bindgen_prelude::Uint8ArraySlice;
 use napi_derive::napi;
 
+use crate::bytes::{self, ByteArray};
 use crate::failure::Failure;
-use crate::{arguments, bytes, environment};
+use crate::{arguments, environment};
 
 /// A key from fresh randomness.
 #[napi(catch_unwind)]
-pub fn decapsulation_key_generate(mut encapsulation_key_out: Uint8ArraySlice<'_>) -> napi::Result<u32> {
+pub fn decapsulation_key_generate(mut encapsulation_key_out: ByteArray<'_>) -> napi::Result<u32> {
     let key = DecapsulationKey::generate().map_err(Failure::from)?;
     Ok(keep(key, &mut encapsulation_key_out)?)
 }
@@ -17,8 +17,8 @@ pub fn decapsulation_key_generate(mut encapsulation_key_out: Uint8ArraySlice<'_>
 /// The key of a 64-byte seed.
 #[napi(catch_unwind)]
 pub fn decapsulation_key_from_seed(
-    seed: Uint8ArraySlice<'_>,
-    mut encapsulation_key_out: Uint8ArraySlice<'_>,
+    seed: ByteArray<'_>,
+    mut encapsulation_key_out: ByteArray<'_>,
 ) -> napi::Result<u32> {
     let key = DecapsulationKey::from_seed(arguments::exactly("seed", &seed)?).map_err(Failure::from)?;
     Ok(keep(key, &mut encapsulation_key_out)?)
@@ -34,8 +34,8 @@ pub fn decapsulation_key_close(handle: f64) -> napi::Result<()> {
 #[napi(catch_unwind)]
 pub fn decapsulate(
     handle: f64,
-    ciphertext: Uint8ArraySlice<'_>,
-    mut shared_secret_out: Uint8ArraySlice<'_>,
+    ciphertext: ByteArray<'_>,
+    mut shared_secret_out: ByteArray<'_>,
 ) -> napi::Result<()> {
     let key = environment::current()?.decapsulation_keys.get(handle)?;
     let secret = key.decapsulate(&ciphertext).map_err(Failure::from)?;
@@ -45,9 +45,9 @@ pub fn decapsulate(
 /// A fresh shared secret for the owner of a key.
 #[napi(catch_unwind)]
 pub fn encapsulate(
-    encapsulation_key: Uint8ArraySlice<'_>,
-    mut ciphertext_out: Uint8ArraySlice<'_>,
-    mut shared_secret_out: Uint8ArraySlice<'_>,
+    encapsulation_key: ByteArray<'_>,
+    mut ciphertext_out: ByteArray<'_>,
+    mut shared_secret_out: ByteArray<'_>,
 ) -> napi::Result<()> {
     let made = kem::encapsulate(&encapsulation_key).map_err(Failure::from)?;
     bytes::put(&mut ciphertext_out, 0, &made.ciphertext)?;
@@ -58,7 +58,7 @@ pub fn encapsulate(
     )?)
 }
 
-fn keep(key: DecapsulationKey, out: &mut Uint8ArraySlice<'_>) -> Result<u32, Failure> {
+fn keep(key: DecapsulationKey, out: &mut ByteArray<'_>) -> Result<u32, Failure> {
     bytes::put(out, 0, key.encapsulation_key())?;
     environment::current()?.decapsulation_keys.insert(key)
 }

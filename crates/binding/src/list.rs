@@ -4,9 +4,10 @@
 
 #![allow(unsafe_code)]
 
-use napi::bindgen_prelude::{Array, FromNapiValue, TypeName, Uint8ArraySlice, Unknown, ValidateNapiValue};
+use napi::bindgen_prelude::{Array, FromNapiValue, TypeName, Unknown, ValidateNapiValue};
 use napi::{ValueType, sys};
 
+use crate::bytes::ByteArray;
 use crate::failure::Failure;
 use crate::text::Text;
 
@@ -26,15 +27,12 @@ pub(crate) struct ByteList<'env> {
 
 impl<'env> ByteList<'env> {
     /// One slice for each item.
-    pub(crate) fn slices(self) -> napi::Result<Vec<Uint8ArraySlice<'env>>> {
-        self.items
-            .into_iter()
-            .map(Uint8ArraySlice::from_unknown)
-            .collect()
+    pub(crate) fn slices(self) -> napi::Result<Vec<ByteArray<'env>>> {
+        self.items.into_iter().map(ByteArray::from_unknown).collect()
     }
 
     /// As [`Self::slices`]; an item may be absent.
-    pub(crate) fn optional_slices(self) -> napi::Result<Vec<Option<Uint8ArraySlice<'env>>>> {
+    pub(crate) fn optional_slices(self) -> napi::Result<Vec<Option<ByteArray<'env>>>> {
         self.items.into_iter().map(Option::from_unknown).collect()
     }
 }
@@ -90,7 +88,7 @@ pub(crate) struct Copied(pub(crate) Vec<u8>);
 impl FromNapiValue for Copied {
     unsafe fn from_napi_value(env: sys::napi_env, value: sys::napi_value) -> napi::Result<Self> {
         // SAFETY: the caller gives a value of this call.
-        let slice = unsafe { Uint8ArraySlice::from_napi_value(env, value) }?;
+        let slice = unsafe { ByteArray::from_napi_value(env, value) }?;
         if slice.len() > MAX_COPIED_BYTES {
             let problem = format_args!("{} bytes were given, 32 are needed", slice.len());
             return Err(Failure::argument("key", problem).into());

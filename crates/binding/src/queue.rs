@@ -7,15 +7,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use napi::Status;
-use napi::bindgen_prelude::{Function, Uint8ArraySlice};
+use napi::bindgen_prelude::Function;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi_derive::napi;
 use parking_lot::Mutex;
 
+use crate::arguments;
+use crate::bytes::{self, ByteArray};
 use crate::environment::{self, Environment};
 use crate::failure::Failure;
 use crate::faults::{self, Place};
-use crate::{arguments, bytes};
 
 /// Weak: alone it does not keep the process alive.
 type Wake = ThreadsafeFunction<(), (), (), Status, false, true>;
@@ -168,7 +169,7 @@ pub fn queue_hold(env: napi::Env, held: bool) -> napi::Result<()> {
 
 /// Fills `records` with the oldest completions and answers their number.
 #[napi(catch_unwind)]
-pub fn queue_drain(mut records: Uint8ArraySlice<'_>) -> napi::Result<u32> {
+pub fn queue_drain(mut records: ByteArray<'_>) -> napi::Result<u32> {
     let environment = environment::current()?;
     let queue = &environment.queue;
     queue.rearm();
@@ -191,7 +192,7 @@ pub fn queue_drain(mut records: Uint8ArraySlice<'_>) -> napi::Result<u32> {
 
 /// Moves the payload of a drained job into `payload_out`, which has exactly its size.
 #[napi(catch_unwind)]
-pub fn queue_take(job: f64, mut payload_out: Uint8ArraySlice<'_>) -> napi::Result<()> {
+pub fn queue_take(job: f64, mut payload_out: ByteArray<'_>) -> napi::Result<()> {
     let environment = environment::current()?;
     let job = arguments::job(job)?;
     let payload = environment.queue.state.lock().payloads.remove(&job);

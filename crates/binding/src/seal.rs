@@ -1,21 +1,20 @@
 //! Authenticated encryption.
 
 use espalier_core::seal::{Algorithm, Sealer, TAG_BYTES};
-use napi::bindgen_prelude::Uint8ArraySlice;
 use napi_derive::napi;
 
-use crate::bytes;
+use crate::bytes::{self, ByteArray};
 use crate::failure::Failure;
 
 /// Encrypts `message` into `sealed_out`, 16 bytes longer.
 #[napi(catch_unwind)]
 pub fn seal(
     extended_nonce: bool,
-    key: Uint8ArraySlice<'_>,
-    nonce: Uint8ArraySlice<'_>,
-    aad: Uint8ArraySlice<'_>,
-    message: Uint8ArraySlice<'_>,
-    mut sealed_out: Uint8ArraySlice<'_>,
+    key: ByteArray<'_>,
+    nonce: ByteArray<'_>,
+    aad: ByteArray<'_>,
+    message: ByteArray<'_>,
+    mut sealed_out: ByteArray<'_>,
 ) -> napi::Result<()> {
     let sealer = Sealer::new(algorithm(extended_nonce), &key, &nonce).map_err(Failure::from)?;
     bytes::fill(&mut sealed_out, &[&aad, &message], |out| {
@@ -31,11 +30,11 @@ pub fn seal(
 #[napi(catch_unwind)]
 pub fn open(
     extended_nonce: bool,
-    key: Uint8ArraySlice<'_>,
-    nonce: Uint8ArraySlice<'_>,
-    aad: Uint8ArraySlice<'_>,
-    sealed: Uint8ArraySlice<'_>,
-    mut message_out: Uint8ArraySlice<'_>,
+    key: ByteArray<'_>,
+    nonce: ByteArray<'_>,
+    aad: ByteArray<'_>,
+    sealed: ByteArray<'_>,
+    mut message_out: ByteArray<'_>,
 ) -> napi::Result<()> {
     let sealer = Sealer::new(algorithm(extended_nonce), &key, &nonce).map_err(Failure::from)?;
     bytes::fill(&mut message_out, &[&aad, &sealed], |out| {

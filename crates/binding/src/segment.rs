@@ -2,9 +2,9 @@
 
 use espalier_core::hash::DIGEST_BYTES;
 use espalier_core::segment::{self, MAX_SEGMENT_BYTES, MAX_SEGMENT_INDEX};
-use napi::bindgen_prelude::Uint8ArraySlice;
 use napi_derive::napi;
 
+use crate::bytes::ByteArray;
 use crate::failure::Failure;
 use crate::list::{ByteList, Copied};
 use crate::{arguments, erasure, jobs};
@@ -13,9 +13,9 @@ use crate::{arguments, erasure, jobs};
 #[napi(catch_unwind)]
 pub fn encode_segment(
     job: f64,
-    key: Uint8ArraySlice<'_>,
+    key: ByteArray<'_>,
     index: f64,
-    plaintext: Uint8ArraySlice<'_>,
+    plaintext: ByteArray<'_>,
     data_shards: f64,
     parity_shards: f64,
 ) -> napi::Result<()> {

@@ -7,21 +7,16 @@ use std::path::Path;
 
 use espalier_core::erasure::MAX_SHARD_BYTES;
 use espalier_core::hash::{self, DIGEST_BYTES};
-use napi::bindgen_prelude::Uint8ArraySlice;
 use napi_derive::napi;
 
+use crate::bytes::ByteArray;
 use crate::failure::Failure;
 use crate::text::Text;
 use crate::{arguments, jobs};
 
 /// Writes `bytes` to a new file and syncs it, if they have the promised hash. Nothing is left of a failure.
 #[napi(catch_unwind)]
-pub fn shard_file_write(
-    job: f64,
-    path: Text,
-    bytes: Uint8ArraySlice<'_>,
-    hash: Uint8ArraySlice<'_>,
-) -> napi::Result<()> {
+pub fn shard_file_write(job: f64, path: Text, bytes: ByteArray<'_>, hash: ByteArray<'_>) -> napi::Result<()> {
     let job = arguments::job(job)?;
     let expected = *arguments::exactly::<DIGEST_BYTES>("hash", &hash)?;
     let bytes = bytes.to_vec();
@@ -47,7 +42,7 @@ pub fn shard_file_place(job: f64, from: Text, to: Text) -> napi::Result<()> {
 
 /// The file's bytes, if they have the promised size and hash; else `NOT_FOUND`.
 #[napi(catch_unwind)]
-pub fn shard_file_read(job: f64, path: Text, size_bytes: f64, hash: Uint8ArraySlice<'_>) -> napi::Result<()> {
+pub fn shard_file_read(job: f64, path: Text, size_bytes: f64, hash: ByteArray<'_>) -> napi::Result<()> {
     let job = arguments::job(job)?;
     let size = arguments::count("sizeBytes", size_bytes, MAX_SHARD_BYTES)?;
     let expected = *arguments::exactly::<DIGEST_BYTES>("hash", &hash)?;

@@ -3,18 +3,18 @@
 use std::ops::Range;
 
 use espalier_core::sign::{self, Provider, SignOptions, SigningKey};
-use napi::bindgen_prelude::Uint8ArraySlice;
 use napi_derive::napi;
 use rayon::prelude::*;
 
+use crate::bytes::{self, ByteArray};
 use crate::failure::Failure;
 use crate::list::ByteList;
 use crate::text::Text;
-use crate::{arguments, bytes, environment, jobs};
+use crate::{arguments, environment, jobs};
 
 /// A key from fresh randomness.
 #[napi(catch_unwind)]
-pub fn signing_key_generate(mut public_key_out: Uint8ArraySlice<'_>) -> napi::Result<u32> {
+pub fn signing_key_generate(mut public_key_out: ByteArray<'_>) -> napi::Result<u32> {
     Ok(keep(
         SigningKey::generate().map_err(Failure::from)?,
         &mut public_key_out,
@@ -23,10 +23,7 @@ pub fn signing_key_generate(mut public_key_out: Uint8ArraySlice<'_>) -> napi::Re
 
 /// The key of a 32-byte seed.
 #[napi(catch_unwind)]
-pub fn signing_key_from_seed(
-    seed: Uint8ArraySlice<'_>,
-    mut public_key_out: Uint8ArraySlice<'_>,
-) -> napi::Result<u32> {
+pub fn signing_key_from_seed(seed: ByteArray<'_>, mut public_key_out: ByteArray<'_>) -> napi::Result<u32> {
     let key = SigningKey::from_seed(arguments::exactly("seed", &seed)?).map_err(Failure::from)?;
     Ok(keep(key, &mut public_key_out)?)
 }
@@ -39,11 +36,7 @@ pub fn signing_key_close(handle: f64) -> napi::Result<()> {
 
 /// A hedged signature under the empty context.
 #[napi(catch_unwind)]
-pub fn sign(
-    handle: f64,
-    message: Uint8ArraySlice<'_>,
-    mut signature_out: Uint8ArraySlice<'_>,
-) -> napi::Result<()> {
+pub fn sign(handle: f64, message: ByteArray<'_>, mut signature_out: ByteArray<'_>) -> napi::Result<()> {
     let key = environment::current()?.signing_keys.get(handle)?;
     let signature = key.sign(&message).map_err(Failure::from)?;
     Ok(bytes::put(&mut signature_out, 0, &signature)?)
@@ -53,11 +46,11 @@ pub fn sign(
 #[napi(catch_unwind)]
 pub fn sign_with(
     handle: f64,
-    message: Uint8ArraySlice<'_>,
-    context: Uint8ArraySlice<'_>,
+    message: ByteArray<'_>,
+    context: ByteArray<'_>,
     deterministic: bool,
     provider: Text,
-    mut signature_out: Uint8ArraySlice<'_>,
+    mut signature_out: ByteArray<'_>,
 ) -> napi::Result<()> {
     let key = environment::current()?.signing_keys.get(handle)?;
     let provider = Provider::from_name(&provider).map_err(Failure::from)?;
@@ -73,10 +66,10 @@ pub fn sign_with(
 /// Whether a signature is valid.
 #[napi(catch_unwind)]
 pub fn verify(
-    public_key: Uint8ArraySlice<'_>,
-    message: Uint8ArraySlice<'_>,
-    signature: Uint8ArraySlice<'_>,
-    context: Uint8ArraySlice<'_>,
+    public_key: ByteArray<'_>,
+    message: ByteArray<'_>,
+    signature: ByteArray<'_>,
+    context: ByteArray<'_>,
     provider: Text,
 ) -> napi::Result<bool> {
     let provider = Provider::from_name(&provider).map_err(Failure::from)?;
@@ -108,7 +101,7 @@ pub fn verify_many(job: f64, parts: ByteList<'_>) -> napi::Result<()> {
     Ok(())
 }
 
-fn keep(key: SigningKey, public_key_out: &mut Uint8ArraySlice<'_>) -> Result<u32, Failure> {
+fn keep(key: SigningKey, public_key_out: &mut ByteArray<'_>) -> Result<u32, Failure> {
     bytes::put(public_key_out, 0, key.public_key())?;
     environment::current()?.signing_keys.insert(key)
 }

@@ -10,11 +10,12 @@ use espalier_transport::{
     endpoint::{Command, Endpoint, EndpointOptions, Question},
     error::TransportError,
 };
-use napi::bindgen_prelude::Uint8ArraySlice;
 use napi_derive::napi;
 
 use crate::{
-    arguments, bytes, environment,
+    arguments,
+    bytes::{self, ByteArray},
+    environment,
     failure::Failure,
     list::{Copied, TextList},
     transport_events::Sink,
@@ -83,7 +84,7 @@ pub fn transport_dial(
     expected: Option<Copied>,
     addresses: TextList,
     timeout_ms: f64,
-    first: Option<Uint8ArraySlice<'_>>,
+    first: Option<ByteArray<'_>>,
 ) -> napi::Result<()> {
     let expected = expected
         .map(|id| arguments::exactly::<NODE_ID_BYTES>("id", &id.0).copied())
@@ -110,7 +111,7 @@ pub fn transport_dial(
 
 /// Takes a batch of requests, answers and cancellations.
 #[napi(catch_unwind)]
-pub fn transport_submit(endpoint: f64, batch: Uint8ArraySlice<'_>) -> napi::Result<()> {
+pub fn transport_submit(endpoint: f64, batch: ByteArray<'_>) -> napi::Result<()> {
     // One copy for the whole batch; its messages are slices of it.
     let commands = read_batch(Bytes::copy_from_slice(&batch))?;
     submit(endpoint, commands)
@@ -152,7 +153,7 @@ pub fn transport_open_stream(
 
 /// Copies what a stream has into `target` and answers the count; 0 at the end, −1 to wait for an event.
 #[napi(catch_unwind)]
-pub fn transport_read(endpoint: f64, stream: f64, mut target: Uint8ArraySlice<'_>) -> napi::Result<f64> {
+pub fn transport_read(endpoint: f64, stream: f64, mut target: ByteArray<'_>) -> napi::Result<f64> {
     let endpoint = environment::current()?.endpoints.get(endpoint)?;
     let stream = arguments::job(stream)?;
     let read = bytes::fill(&mut target, &[], |target| {
@@ -168,7 +169,7 @@ pub fn transport_read(endpoint: f64, stream: f64, mut target: Uint8ArraySlice<'_
 
 /// Copies `bytes` for sending; true when the writer should wait for an event.
 #[napi(catch_unwind)]
-pub fn transport_write(endpoint: f64, stream: f64, bytes: Uint8ArraySlice<'_>) -> napi::Result<bool> {
+pub fn transport_write(endpoint: f64, stream: f64, bytes: ByteArray<'_>) -> napi::Result<bool> {
     let endpoint = environment::current()?.endpoints.get(endpoint)?;
     Ok(endpoint.write(arguments::job(stream)?, &bytes).map_err(failure)?)
 }
@@ -206,7 +207,7 @@ pub fn transport_datagram(
     endpoint: f64,
     link: f64,
     protocol: f64,
-    body: Uint8ArraySlice<'_>,
+    body: ByteArray<'_>,
 ) -> napi::Result<bool> {
     let endpoint = environment::current()?.endpoints.get(endpoint)?;
     Ok(endpoint.send_datagram(arguments::job(link)?, number("protocol", protocol)?, &body))
@@ -260,7 +261,7 @@ pub fn transport_close_all() -> napi::Result<()> {
 
 /// Fills `slab` with the oldest events and answers the bytes that they take.
 #[napi(catch_unwind)]
-pub fn transport_drain(mut slab: Uint8ArraySlice<'_>) -> napi::Result<u32> {
+pub fn transport_drain(mut slab: ByteArray<'_>) -> napi::Result<u32> {
     let environment = environment::current()?;
     environment.queue.rearm();
     Ok(bytes::fill(&mut slab, &[], |slab| {

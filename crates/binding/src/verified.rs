@@ -5,15 +5,15 @@ use napi::bindgen_prelude::Uint8ArraySlice;
 use napi_derive::napi;
 
 use crate::arguments::{self, MAX_SAFE_INTEGER};
-use crate::bytes;
+use crate::bytes::{self, ByteArray};
 use crate::failure::Failure;
 
 /// The root and the inner nodes of `data`.
 #[napi(catch_unwind)]
 pub fn outboard(
-    data: Uint8ArraySlice<'_>,
-    mut root_out: Uint8ArraySlice<'_>,
-    mut nodes_out: Uint8ArraySlice<'_>,
+    data: ByteArray<'_>,
+    mut root_out: ByteArray<'_>,
+    mut nodes_out: ByteArray<'_>,
 ) -> napi::Result<()> {
     let made = verified::outboard(&data);
     bytes::put(&mut root_out, 0, &made.root)?;
@@ -24,8 +24,8 @@ pub fn outboard(
 #[napi(catch_unwind)]
 pub fn extract_slice<'env>(
     env: &'env napi::Env,
-    data: Uint8ArraySlice<'_>,
-    nodes: Uint8ArraySlice<'_>,
+    data: ByteArray<'_>,
+    nodes: ByteArray<'_>,
     start: f64,
     length: f64,
 ) -> napi::Result<Uint8ArraySlice<'env>> {
@@ -39,11 +39,11 @@ pub fn extract_slice<'env>(
 #[napi(catch_unwind)]
 pub fn verify_slice<'env>(
     env: &'env napi::Env,
-    root: Uint8ArraySlice<'_>,
+    root: ByteArray<'_>,
     total_bytes: f64,
     start: f64,
     length: f64,
-    slice: Uint8ArraySlice<'_>,
+    slice: ByteArray<'_>,
 ) -> napi::Result<Uint8ArraySlice<'env>> {
     let root = arguments::exactly("root", &root)?;
     let total_bytes = arguments::integer("totalBytes", total_bytes, MAX_SAFE_INTEGER)?;
