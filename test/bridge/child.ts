@@ -15,10 +15,12 @@ export function runChild(
     readonly cwd?: string
     readonly env?: Readonly<Record<string, string>>
     readonly timeoutMs?: number
+    /** Another Node than the one that runs the tests. */
+    readonly node?: string
   } = {},
 ): Promise<Ended> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, words, {
+    const child = spawn(options.node ?? process.execPath, words, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...options.env },
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
