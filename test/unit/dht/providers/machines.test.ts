@@ -94,6 +94,10 @@ describe('over-claiming', () => {
     expect(tailOfPoisson(3, 10)).toBeCloseTo(0.001_102_488, 8)
     expect(tailOfPoisson(5, 5)).toBe(1)
     expect(tailOfPoisson(0, 1)).toBe(0)
+    // Where e^−mean has no number of its own any more; a normal distribution says 0.49 and 2.9e-7 there.
+    expect(tailOfPoisson(10_000, 10_001)).toBeCloseTo(0.5, 1)
+    expect(tailOfPoisson(10_000, 10_500)).toBeGreaterThan(2e-7)
+    expect(tailOfPoisson(10_000, 10_500)).toBeLessThan(6e-7)
   })
 })
 
