@@ -19,6 +19,7 @@ import type { MessageType } from '../../ts/net/message.ts'
 import { StubSigner } from '../../ts/sim/crypto.ts'
 import { SeededRng } from '../../ts/sim/rng.ts'
 import { fuzz, FUZZ_FACTOR, FUZZ_SEED, FUZZ_TIMEOUT_MS, type FuzzCase, type Outcome } from './campaign.ts'
+import { messageCases } from './message-cases.ts'
 
 const messages = frozen('messages.json') as Readonly<Record<string, string>>
 const crypto = new StubSigner(new SeededRng('fuzzed records'))
@@ -95,28 +96,8 @@ function message<Request, Response>(
   type: MessageType<Request, Response>,
   name: string,
 ): readonly (readonly [string, () => Outcome])[] {
-  const corpus = (side: string) =>
-    Object.entries(messages).flatMap(([key, hex]) =>
-      key.startsWith(`${type.name} ${side}`) ? [fromHex(hex)] : [],
-    )
-  return [
-    ...one({
-      name: `${name} request`,
-      corpus: corpus('request'),
-      decode: (bytes) => type.decodeRequest(bytes),
-      encode: (value) => type.encodeRequest(value),
-      codes: ['PROTOCOL_VIOLATION'],
-      check: (_, bytes) => expectAtMost(bytes, type.maxRequestBytes),
-    }),
-    ...one({
-      name: `${name} answer`,
-      corpus: corpus('response'),
-      decode: (bytes) => type.decodeResponse(bytes),
-      encode: (value) => type.encodeResponse(value),
-      codes: ['PROTOCOL_VIOLATION'],
-      check: (_, bytes) => expectAtMost(bytes, type.maxResponseBytes),
-    }),
-  ]
+  const [request, answer] = messageCases(type, { name, messages })
+  return [...one(request), ...one(answer)]
 }
 
 function one<Value>(fuzzed: FuzzCase<Value>): readonly (readonly [string, () => Outcome])[] {
@@ -132,10 +113,6 @@ function checkRecord(record: SignedRecord): void {
   if (keyOfRecord(crypto, body).byteLength !== 32) throw new Error('a record without a place')
   const context = { publicKey: crypto.publicKey, nowUnixMs: body.issuedUnixMs }
   if (faultOf(crypto, record, context) === undefined) throw new Error('a forged record is valid')
-}
-
-function expectAtMost(bytes: Uint8Array, maxBytes: number): void {
-  if (bytes.byteLength > maxBytes) throw new Error(`${bytes.byteLength} bytes were accepted`)
 }
 
 function records(): Uint8Array[] {

@@ -22,6 +22,7 @@ import type { MessageType } from '../../ts/net/message.ts'
 import { StubSigner } from '../../ts/sim/crypto.ts'
 import { SeededRng } from '../../ts/sim/rng.ts'
 import { fuzz, FUZZ_FACTOR, FUZZ_SEED, FUZZ_TIMEOUT_MS, type FuzzCase, type Outcome } from './campaign.ts'
+import { messageCases } from './message-cases.ts'
 
 const frozen = JSON.parse(
   readFileSync(new URL('../vectors/providers/providers.json', import.meta.url), 'utf8'),
@@ -115,36 +116,12 @@ test(
 function message<Request, Response>(
   type: MessageType<Request, Response>,
 ): readonly (readonly [string, () => Outcome])[] {
-  const corpus = (side: string) =>
-    Object.entries(frozen.messages).flatMap(([key, hex]) =>
-      key.startsWith(`${type.name} ${side}`) ? [Uint8Array.from(Buffer.from(hex, 'hex'))] : [],
-    )
-  return [
-    ...one({
-      name: `${type.name} request`,
-      corpus: corpus('request'),
-      decode: (bytes) => type.decodeRequest(bytes),
-      encode: (value) => type.encodeRequest(value),
-      codes: ['PROTOCOL_VIOLATION'],
-      check: (_, bytes) => expectAtMost(bytes, type.maxRequestBytes),
-    }),
-    ...one({
-      name: `${type.name} answer`,
-      corpus: corpus('response'),
-      decode: (bytes) => type.decodeResponse(bytes),
-      encode: (value) => type.encodeResponse(value),
-      codes: ['PROTOCOL_VIOLATION'],
-      check: (_, bytes) => expectAtMost(bytes, type.maxResponseBytes),
-    }),
-  ]
+  const [request, answer] = messageCases(type, { name: type.name, messages: frozen.messages })
+  return [...one(request), ...one(answer)]
 }
 
 function one<Value>(fuzzed: FuzzCase<Value>): readonly (readonly [string, () => Outcome])[] {
   return [[fuzzed.name, () => fuzz(fuzzed, { mutations: MUTATIONS * FUZZ_FACTOR })]]
-}
-
-function expectAtMost(bytes: Uint8Array, maxBytes: number): void {
-  if (bytes.byteLength > maxBytes) throw new Error(`${bytes.byteLength} bytes were accepted`)
 }
 
 function summaryOf(count: number): EncodedSummary {

@@ -1,14 +1,7 @@
 import { CborWriter, type CborReader } from '../base/codec.ts'
 import { EspalierError } from '../base/error.ts'
 import type { Key, NodeId } from '../base/identity.ts'
-import {
-  MAX_RECORD_BYTES,
-  PUBLIC_KEY_BYTES,
-  SIGNATURE_BYTES,
-  decodeRecord,
-  encodeRecord,
-  type SignedRecord,
-} from '../base/record.ts'
+import { PUBLIC_KEY_BYTES, SIGNATURE_BYTES, encodeRecord, type SignedRecord } from '../base/record.ts'
 import type { MessageType } from '../net/message.ts'
 import type { Peer } from './lookup.ts'
 import { MAX_PEERS_BYTES, readNodeId, readPeers, writeNodeId, writePeers } from './peer-codec.ts'
@@ -22,15 +15,19 @@ import {
 } from './provider-summary.ts'
 import { MAX_DELTA_IDS } from './provider-view.ts'
 import {
+  MAX_OFFER_BYTES,
   RECORD_FIELD_BYTES,
   SENDER_BYTES,
   SLACK_BYTES,
+  decodeOffer,
+  encodeOffer,
   read,
   readKey,
   readRecord,
   readSender,
   writeOptional,
   writeSender,
+  type RecordOffer,
   type Sender,
 } from './wire.ts'
 
@@ -42,43 +39,20 @@ export const MAX_PROVIDERS_ANSWERED = 16
 export const MAX_SEGMENTS_ANSWERED = 16
 const MAX_SEGMENTS = segmentsOf(MAX_SUMMARY_IDS)
 
-export interface PutProviderRequest {
-  readonly sender: Sender
-  /** Of kind `PROVIDER`, and the sender's own. */
-  readonly record: SignedRecord
-  /** May be left out when the storing node has it already. */
-  readonly publicKey: Uint8Array | undefined
-}
-
 /** What became of an announcement. One that fails verification is answered with the error `RECORD_INVALID`. */
 export type PutProviderOutcome = (typeof OUTCOMES)[number]
 const OUTCOMES = ['stored', 'keyWanted', 'stale', 'full'] as const
 
-/** I have children of this root. */
-export const putProvider: MessageType<PutProviderRequest, PutProviderOutcome> = {
+/** I have children of this root: a record of kind `PROVIDER`, and the sender's own. */
+export const putProvider: MessageType<RecordOffer, PutProviderOutcome> = {
   name: 'dht.putProvider',
   protocol: 0x0110,
   trafficClass: 'request',
   isIdempotent: false,
-  maxRequestBytes: SENDER_BYTES + RECORD_FIELD_BYTES + PUBLIC_KEY_BYTES + SLACK_BYTES,
+  maxRequestBytes: MAX_OFFER_BYTES,
   maxResponseBytes: SLACK_BYTES,
-  encodeRequest: ({ sender, record, publicKey }) => {
-    const writer = new CborWriter().array(4)
-    writeSender(writer, sender)
-    writer.bytes(encodeRecord(record))
-    writeOptional(writer, publicKey)
-    return writer.extensions().finish()
-  },
-  decodeRequest: (bytes) =>
-    read(
-      bytes,
-      { maxBytes: putProvider.maxRequestBytes, what: 'putProvider request', items: 4 },
-      (reader) => ({
-        sender: readSender(reader),
-        record: readRecord(reader),
-        publicKey: reader.none() ? undefined : reader.bytes(PUBLIC_KEY_BYTES),
-      }),
-    ),
+  encodeRequest: encodeOffer,
+  decodeRequest: (bytes) => decodeOffer(bytes, 'putProvider request'),
   encodeResponse: (outcome) =>
     new CborWriter().array(2).uint(OUTCOMES.indexOf(outcome)).extensions().finish(),
   decodeResponse: (bytes) =>
@@ -331,7 +305,7 @@ function readSummary(reader: CborReader): GetSummaryResponse {
     reader.bytesUpTo(MAX_SEGMENT_BYTES),
   )
   const added = Array.from({ length: reader.arrayUpTo(MAX_DELTA_IDS) }, () => reader.bytes(ID_BYTES))
-  const record = reader.none() ? undefined : decodeRecord(reader.bytesUpTo(MAX_RECORD_BYTES))
+  const record = reader.none() ? undefined : readRecord(reader)
   if (kind === 'summary') return { kind, index, segments, added, record }
   const isEmpty = index === undefined && segments.length === 0 && added.length === 0
   if (kind === 'moved' && isEmpty && record !== undefined) return { kind, record }

@@ -86,12 +86,15 @@ export const findNode: MessageType<FindNodeRequest, readonly Peer[]> = {
     read(bytes, { maxBytes: findNode.maxResponseBytes, what: 'findNode answer', items: 2 }, readPeers),
 }
 
-export interface PutRecordRequest {
+/** A record for a node to keep. */
+export interface RecordOffer {
   readonly sender: Sender
   readonly record: SignedRecord
   /** The owner's; may be left out when the storing node has it already. */
   readonly publicKey: Uint8Array | undefined
 }
+
+export const MAX_OFFER_BYTES = SENDER_BYTES + RECORD_FIELD_BYTES + PUBLIC_KEY_BYTES + SLACK_BYTES
 
 /** What became of a put. A record that fails verification is answered with the error `RECORD_INVALID`. */
 export type PutOutcome =
@@ -106,26 +109,15 @@ export type PutOutcome =
 const OUTCOMES = ['stored', 'keyWanted', 'stale', 'full'] as const
 
 /** Keep this record. */
-export const putRecord: MessageType<PutRecordRequest, PutOutcome> = {
+export const putRecord: MessageType<RecordOffer, PutOutcome> = {
   name: 'dht.putRecord',
   protocol: 0x0102,
   trafficClass: 'request',
   isIdempotent: false,
-  maxRequestBytes: SENDER_BYTES + RECORD_FIELD_BYTES + PUBLIC_KEY_BYTES + SLACK_BYTES,
+  maxRequestBytes: MAX_OFFER_BYTES,
   maxResponseBytes: RECORD_FIELD_BYTES + SLACK_BYTES,
-  encodeRequest: ({ sender, record, publicKey }) => {
-    const writer = new CborWriter().array(4)
-    writeSender(writer, sender)
-    writer.bytes(encodeRecord(record))
-    writeOptional(writer, publicKey)
-    return writer.extensions().finish()
-  },
-  decodeRequest: (bytes) =>
-    read(bytes, { maxBytes: putRecord.maxRequestBytes, what: 'putRecord request', items: 4 }, (reader) => ({
-      sender: readSender(reader),
-      record: readRecord(reader),
-      publicKey: reader.none() ? undefined : reader.bytes(PUBLIC_KEY_BYTES),
-    })),
+  encodeRequest: encodeOffer,
+  decodeRequest: (bytes) => decodeOffer(bytes, 'putRecord request'),
   encodeResponse: (outcome) => {
     const writer = new CborWriter().array(3).uint(OUTCOMES.indexOf(outcome.kind))
     writeOptional(writer, outcome.kind === 'stale' ? encodeRecord(outcome.current) : undefined)
@@ -223,6 +215,22 @@ export function writeSender(writer: CborWriter, sender: Sender): void {
 export function readSender(reader: CborReader): Sender {
   reader.array(2)
   return { serves: reader.bool(), addresses: readAddresses(reader) }
+}
+
+export function encodeOffer({ sender, record, publicKey }: RecordOffer): Uint8Array {
+  const writer = new CborWriter().array(4)
+  writeSender(writer, sender)
+  writer.bytes(encodeRecord(record))
+  writeOptional(writer, publicKey)
+  return writer.extensions().finish()
+}
+
+export function decodeOffer(bytes: Uint8Array, what: string): RecordOffer {
+  return read(bytes, { maxBytes: MAX_OFFER_BYTES, what, items: 4 }, (reader) => ({
+    sender: readSender(reader),
+    record: readRecord(reader),
+    publicKey: reader.none() ? undefined : reader.bytes(PUBLIC_KEY_BYTES),
+  }))
 }
 
 function readOutcome(reader: CborReader): PutOutcome {
