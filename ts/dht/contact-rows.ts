@@ -4,8 +4,8 @@ import type { NodeId } from '../base/identity.ts'
 const ROW_BYTES = 4 + 4 + 8 + 1
 
 /**
- * The contacts of one table in columns, in blocks of one bucket each. Two hundred contacts as objects
- * with their keys take fifty kilobytes, which ten thousand simulated nodes can't afford; so they take six.
+ * The contacts of one table in columns, in blocks of one bucket each: an object for each contact, with its
+ * key, would take many times the memory, which ten thousand simulated nodes can't afford.
  */
 export class ContactRows {
   readonly blockSize: number
