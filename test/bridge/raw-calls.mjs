@@ -15,7 +15,8 @@ const codes = new Set(plan.codes)
 const outcomes = {}
 const faults = []
 /** Functions that start threads, stretch keys or wait: called less often. */
-const RARE = /^(transportOpen|transportForget|transportCloseAll|transportClose|keyFile|verifyMany|lockFile)/
+const RARE =
+  /^(transportOpen|transportForget|transportCloseAll|transportClose|keyFile|verifyMany|lockFile|gateWatch|gateEnter)/
 /** What Node-API itself refuses before our code sees it. */
 const REFUSED = /^(InvalidArg|.*Expected)$/
 

@@ -129,6 +129,9 @@ export interface CryptoAddon {
 
   lockFile(path: string): number
   unlockFile(handle: number): void
+  gateWatch(gate: number, timeoutMs: number): boolean
+  gateEnter(gate: number, timeoutMs: number): boolean
+  gateLeave(gate: number): void
 }
 
 /** The completion queue: one wake-up for many completions. */

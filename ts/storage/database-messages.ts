@@ -51,6 +51,8 @@ export interface Failure {
 
 /** Everything that the worker says. */
 export type FromWorker =
+  /** It is about to load SQLite, and waits until its owner keeps watch. */
+  | { readonly kind: 'loading' }
   | { readonly kind: 'opened' }
   | { readonly kind: 'refused'; readonly failure: Failure }
   | { readonly kind: 'answers'; readonly answers: readonly Answer[] }

@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads'
 import { EspalierError } from '../base/error.ts'
+import { keepWatch } from '../native/gate.ts'
 import { closedError } from './checks.ts'
 import type { Answer, Call, Failure, FromWorker, Request, Result } from './database-messages.ts'
 
@@ -94,10 +95,11 @@ export class DatabaseThread {
   }
 
   async #opened(): Promise<void> {
-    const message = await new Promise<FromWorker | undefined>((resolve) => {
-      this.#worker.once('message', (message: FromWorker) => resolve(message))
-      this.#worker.once('exit', () => resolve(undefined))
-    })
+    let message = await this.#nextWord()
+    if (message?.kind === 'loading') {
+      keepWatch(this.#worker)
+      message = await this.#nextWord()
+    }
     if (message?.kind === 'opened') {
       this.#worker.unref()
       openThreads.add(this)
@@ -108,6 +110,14 @@ export class DatabaseThread {
     if (message?.kind === 'refused') throw errorFrom(message.failure)
     throw new EspalierError('NATIVE_UNAVAILABLE', 'the database thread did not start', {
       cause: this.#death?.cause,
+    })
+  }
+
+  /** The next message, or nothing when the thread ends before it. */
+  #nextWord(): Promise<FromWorker | undefined> {
+    return new Promise((resolve) => {
+      this.#worker.once('message', (message: FromWorker) => resolve(message))
+      this.#worker.once('exit', () => resolve(undefined))
     })
   }
 

@@ -6,6 +6,8 @@
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads'
 import { toEspalierError, type EspalierError } from '../base/error.ts'
 import type { Answer, Failure, FromWorker, Request, Result, WorkerOptions } from './database-messages.ts'
+import { loadUnderWatch } from '../native/gate.ts'
+import { loadSqliteDriver } from './sqlite-driver.ts'
 import { SqliteStore, type Mutation } from './sqlite-store.ts'
 
 /** Most writes that share one commit: bounds how long the first of them waits. */
@@ -122,6 +124,8 @@ function failureOf({ code, message, details }: EspalierError): Failure {
 
 function start(port: MessagePort, options: WorkerOptions): void {
   try {
+    port.postMessage({ kind: 'loading' } satisfies FromWorker)
+    loadUnderWatch(loadSqliteDriver)
     const store = new SqliteStore(options.path, { ballastBytes: options.ballastBytes })
     new DatabaseWorker(port, { store, options })
     port.postMessage({ kind: 'opened' } satisfies FromWorker)

@@ -1,5 +1,7 @@
 import { createRequire } from 'node:module'
+import Sqlite from 'better-sqlite3'
 import { EspalierError } from '../base/error.ts'
+import { storageError } from './sqlite-error.ts'
 
 /** From this release on better-sqlite3 calls functions of Node-API 10, which Node.js has from 22.14 on. */
 const NODE_API_10_SINCE = 13
@@ -32,4 +34,17 @@ export function installedSqliteDriver(): SqliteDriver {
     readonly version?: unknown
   }
   return { version: String(manifest.version), nodeApi: Number(process.versions['napi'] ?? 0) }
+}
+
+/**
+ * Has the addon of better-sqlite3 registered in this thread, which its first database does. Codes:
+ * `NATIVE_UNAVAILABLE` (not one for this Node.js), and what `storageError` makes of a failure to load.
+ */
+export function loadSqliteDriver(): void {
+  checkSqliteDriver(installedSqliteDriver())
+  try {
+    new Sqlite(':memory:').close()
+  } catch (thrown) {
+    throw storageError(thrown, 'SQLite cannot be loaded')
+  }
 }

@@ -2,7 +2,6 @@ import { statSync } from 'node:fs'
 import Sqlite, { type Database } from 'better-sqlite3'
 import { EspalierError } from '../base/error.ts'
 import { APPLICATION_ID, migrate, MIGRATIONS, schemaVersion } from './migrations.ts'
-import { checkSqliteDriver, installedSqliteDriver } from './sqlite-driver.ts'
 import { storageError } from './sqlite-error.ts'
 
 /** How long an open waits for a process that is just ending. */
@@ -23,7 +22,6 @@ const FULL = 2
 export function openSqliteFile(path: string): Database {
   let database: Database | undefined
   try {
-    checkSqliteDriver(installedSqliteDriver())
     refuseFragment(path)
     database = new Sqlite(path, { timeout: BUSY_TIMEOUT_MS })
     // One owner for as long as it is open: a second process can't write behind the checks, and no -shm file is needed.

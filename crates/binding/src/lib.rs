@@ -14,6 +14,7 @@ mod environment;
 mod erasure;
 mod failure;
 mod faults;
+mod gate;
 mod hash;
 mod jobs;
 mod kem;
