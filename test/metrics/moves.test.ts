@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { Registry } from 'prom-client'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { Meter } from '../../ts/base/metrics.ts'
 import { NODE_METRICS } from '../../ts/metrics/catalogue.ts'
 import { exportNode } from '../../ts/metrics/exporter.ts'
@@ -306,6 +306,8 @@ async function askEarly(stranger: QuicTransport): Promise<void> {
 /** Connects, forgets the connection, and asks in the first flight of the next. */
 async function resumeAndAsk(stranger: QuicTransport): Promise<void> {
   const peer = { id: world.a.id, addresses: [addressOf(world.a)] }
+  const inbound = async () => total(await scrape(world.a), 'espalier_connections', { direction: 'inbound' })
+  const before = await inbound()
   const first = await connect(stranger, world.a)
   await first.request(UNKNOWN, new Uint8Array(1)).catch(() => undefined)
   // The ticket for the next connection comes after the handshake.
@@ -317,6 +319,8 @@ async function resumeAndAsk(stranger: QuicTransport): Promise<void> {
   const again = await connection
   again.close(0)
   await again.closed
+  // The other side hears of it later, and must not count it in the midst of the next case.
+  await vi.waitUntil(async () => (await inbound()) === before, { timeout: 20_000 })
 }
 
 /** Answers of `a` get lost on their way. */
