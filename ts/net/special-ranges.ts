@@ -1,5 +1,5 @@
-import { isIP } from 'node:net'
 import type { Address } from './address.ts'
+import { parseGroups } from './ip-literal.ts'
 
 /**
  * What an IP address is for. All but `global` are special: RFC 6890 and the IANA registries that it
@@ -111,28 +111,6 @@ const NEVER: ReadonlySet<AddressRange> = new Set([
   'v4Compatible',
   'discard',
 ])
-
-/** 16-bit groups: two for IPv4, eight for IPv6. */
-function parseGroups(host: string): number[] | undefined {
-  const family = isIP(host)
-  if (family === 4) return parseV4(host)
-  if (family === 0 || host.includes('%')) return undefined
-  const [left = '', right] = host.split('::')
-  const head = parseV6Part(left)
-  const tail = right === undefined ? [] : parseV6Part(right)
-  const zeros = new Array<number>(8 - head.length - tail.length).fill(0)
-  return [...head, ...zeros, ...tail]
-}
-
-function parseV4(text: string): number[] {
-  const [a = 0, b = 0, c = 0, d = 0] = text.split('.').map(Number)
-  return [a * 256 + b, c * 256 + d]
-}
-
-function parseV6Part(text: string): number[] {
-  if (text === '') return []
-  return text.split(':').flatMap((group) => (group.includes('.') ? parseV4(group) : [parseInt(group, 16)]))
-}
 
 function toPrefix([cidr, range]: readonly [string, AddressRange]): Prefix {
   const [host = '', bits] = cidr.split('/')

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { nodeIdFromBytes, type NodeId } from '../../../../ts/base/identity.ts'
-import { Claims, tailOfPoisson } from '../../../../ts/dht/provider-claims.ts'
+import { Claims } from '../../../../ts/dht/provider-claims.ts'
+import { tailOfPoisson } from '../../../../ts/dht/poisson.ts'
 import { Lifetime, RECEIPT_WINDOW_MS, windowOf } from '../../../../ts/dht/provider-lifetime.ts'
 import { ProviderPlaces, type ProviderEntry } from '../../../../ts/dht/provider-places.ts'
 import { planProviders } from '../../../../ts/dht/provider-plan.ts'
