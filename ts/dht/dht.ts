@@ -12,6 +12,7 @@ import { Handover } from './handover.ts'
 import { decodeNodeAd } from './node-ad.ts'
 import { checkDhtOptions, type CheckedDhtOptions, type DhtOptions } from './options.ts'
 import { decodePointer, encodePointer, type ObjectPointer } from './pointer.ts'
+import { Providers } from './providers.ts'
 import { PublicKeys } from './public-keys.ts'
 import { Publisher } from './publisher.ts'
 import { RecordShelf } from './record-shelf.ts'
@@ -21,6 +22,7 @@ import type { Peer } from './lookup.ts'
 import { openScope } from './scope.ts'
 import { Search } from './search.ts'
 import { Server } from './server.ts'
+import { Turns } from './turns.ts'
 import { Upkeep } from './upkeep.ts'
 import { Verifier } from './verifier.ts'
 
@@ -47,6 +49,7 @@ export class Dht {
   readonly #shelf: RecordShelf
   readonly #search: Search
   readonly #publisher: Publisher
+  readonly #providers: Providers
   readonly #upkeep: Upkeep
   readonly #handover: Handover
   readonly #server: Server
@@ -54,8 +57,8 @@ export class Dht {
   #advertised = ''
   #repeats: readonly Repeat[] = []
   #loaded: Promise<readonly Peer[]> | undefined
-  /** Writes of this node's own records by place, one after the other. Bounded by the calls under way. */
-  readonly #turns = new Map<string, Promise<unknown>>()
+  /** Writes of this node's own records by place. */
+  readonly #turns = new Turns()
   #state: 'new' | 'running' | 'stopped' = 'new'
 
   /** Throws `INVALID_ARGUMENT` for an unknown option or a value out of range. */
@@ -80,11 +83,13 @@ export class Dht {
     const contacts = this.#contacts
     const shelf = new RecordShelf({ env, store, verifier, publicKeys }, checked)
     const search = new Search({ self, env, contacts, shelf, verifier, publicKeys }, checked)
+    const providers = new Providers({ rpc, env, store, contacts, verifier, publicKeys }, checked)
     const publisher = new Publisher({ self, env, store, contacts, shelf, search, verifier }, checked)
     this.#shelf = shelf
     this.#search = search
     this.#publisher = publisher
-    this.#upkeep = new Upkeep({ self, env, store, contacts, search, shelf, publisher })
+    this.#providers = providers
+    this.#upkeep = new Upkeep({ self, env, store, contacts, search, shelf, publisher, providers })
     this.#handover = new Handover({ self, env, contacts, shelf, publicKeys }, checked)
     this.#server = new Server({ rpc, contacts, shelf, publicKeys }, checked)
   }
@@ -186,9 +191,14 @@ export class Dht {
     return this.#contacts.table.size
   }
 
-  /** Records kept for others now. */
+  /** Records kept for others now, announcements of providers apart. */
   get recordCount(): number {
     return this.#shelf.size
+  }
+
+  /** Announcements of providers kept for others now. */
+  get announcementCount(): number {
+    return this.#providers.keptCount
   }
 
   /**
@@ -273,6 +283,7 @@ export class Dht {
 
   async #load(): Promise<readonly Peer[]> {
     await this.#shelf.load()
+    await this.#providers.load()
     const saved = await this.#contacts.load()
     this.#server.start()
     return saved
@@ -357,21 +368,12 @@ export class Dht {
     work: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
     const name = `${place.kind} ${Buffer.from(place.subject).toString('hex')}`
-    const earlier = this.#turns.get(name) ?? Promise.resolve()
-    const turn = this.#call(options, async (signal) => {
-      await endOf(earlier, signal)
-      return work(signal)
-    })
-    // A caller that gives up while it waits leaves the one before it at work: the next waits for both.
-    const both = Promise.allSettled([earlier, turn])
-    this.#turns.set(name, both)
-    try {
-      return await turn
-    } finally {
-      void both.then(() => {
-        if (this.#turns.get(name) === both) this.#turns.delete(name)
-      })
-    }
+    return this.#turns.take(name, (before) =>
+      this.#call(options, async (signal) => {
+        await before(signal)
+        return work(signal)
+      }),
+    )
   }
 
   #inBackground(name: string, timeoutMs: number, work: (signal: AbortSignal) => Promise<unknown>): void {
@@ -381,18 +383,4 @@ export class Dht {
       this.#env.log.warn(`${name} failed`, { code, message })
     })
   }
-}
-
-/** Resolves when `work` has ended, whatever came of it; rejects with the reason of `signal` if that comes first. */
-function endOf(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(signal.reason as Error)
-    signal.addEventListener('abort', onAbort, { once: true })
-    void work
-      .catch(() => undefined)
-      .then(() => {
-        signal.removeEventListener('abort', onAbort)
-        resolve()
-      })
-  })
 }

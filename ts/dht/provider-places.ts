@@ -101,13 +101,9 @@ export class ProviderPlaces {
     return ids.filter((id) => after === undefined || id > after).sort()
   }
 
-  /** Takes out what had expired by `unixMs`. */
-  takeExpired(unixMs: number): ProviderEntry[] {
-    const expired = [...this.#roots.values()].flatMap((root) =>
-      [...root.values()].filter(({ expiresUnixMs }) => expiresUnixMs < unixMs),
-    )
-    for (const entry of expired) this.delete(entry)
-    return expired
+  /** Whether anything of a provider is kept; otherwise its public key is of no more use. */
+  hasProvider(id: NodeId): boolean {
+    return this.#perProvider.has(id)
   }
 
   #judgeRoom(entry: ProviderEntry): ProviderVerdict {

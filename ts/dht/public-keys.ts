@@ -13,6 +13,8 @@ export class PublicKeys {
   readonly #crypto: Env['crypto']
   /** The latest used last. Bounded by {@link MAX_CACHED}. */
   readonly #cached = new Map<NodeId, Uint8Array>()
+  /** One for each shelf. */
+  readonly #needs: ((id: NodeId) => boolean)[] = []
 
   constructor(deps: { readonly store: Store; readonly env: Env }, own: NodeId) {
     this.#store = deps.store
@@ -40,5 +42,16 @@ export class PublicKeys {
     if (nodeIdOf(this.#crypto, publicKey) !== id) return false
     this.remember(id, publicKey)
     return true
+  }
+
+  /** A shelf that writes keys of owners tells by `isNeeded` for how long. */
+  neededBy(isNeeded: (id: NodeId) => boolean): void {
+    this.#needs.push(isNeeded)
+  }
+
+  /** A shelf has nothing of this owner any more: the key on disk goes unless another shelf needs it. */
+  async release(id: NodeId): Promise<void> {
+    if (this.#needs.some((isNeeded) => isNeeded(id))) return
+    await this.#store.write([{ table: 'publicKeys', key: keyOfNode(id), value: undefined }])
   }
 }

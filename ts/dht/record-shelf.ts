@@ -58,6 +58,7 @@ export class RecordShelf {
     this.#verifier = deps.verifier
     this.#publicKeys = deps.publicKeys
     this.#values = new Values(limits)
+    deps.publicKeys.neededBy((id) => this.#values.hasOwner(id))
   }
 
   get size(): number {
@@ -137,8 +138,7 @@ export class RecordShelf {
     // Another record may have come in its place meanwhile.
     if (current === undefined || compareBytes(current.bodyHash, entry.bodyHash) !== 0) return
     this.#values.delete(entry)
-    if (this.#values.hasOwner(entry.owner)) return
-    await this.#store.write([{ table: 'publicKeys', key: keyOfNode(entry.owner), value: undefined }])
+    await this.#publicKeys.release(entry.owner)
   }
 
   async #keep(

@@ -6,6 +6,7 @@ import type { Contacts } from './contacts.ts'
 import { keyInBucket } from './key.ts'
 import type { Peer } from './lookup.ts'
 import { encodeNodeAd } from './node-ad.ts'
+import type { Providers } from './providers.ts'
 import type { Publisher } from './publisher.ts'
 import type { RecordShelf } from './record-shelf.ts'
 import type { Search } from './search.ts'
@@ -26,6 +27,7 @@ export class Upkeep {
   readonly #search: Search
   readonly #shelf: RecordShelf
   readonly #publisher: Publisher
+  readonly #providers: Providers
 
   constructor(deps: {
     readonly self: NodeId
@@ -35,6 +37,7 @@ export class Upkeep {
     readonly search: Search
     readonly shelf: RecordShelf
     readonly publisher: Publisher
+    readonly providers: Providers
   }) {
     this.#self = deps.self
     this.#env = deps.env
@@ -43,6 +46,7 @@ export class Upkeep {
     this.#search = deps.search
     this.#shelf = deps.shelf
     this.#publisher = deps.publisher
+    this.#providers = deps.providers
   }
 
   /** Learns the own neighbourhood; answers who is nearest. */
@@ -98,7 +102,10 @@ export class Upkeep {
     let count = 0
     for (;;) {
       const rows = await this.#store.takeExpired('records', { limit: SWEEP_PAGE })
-      for (const row of rows) await this.#shelf.forget(row)
+      for (const row of rows) {
+        await this.#shelf.forget(row)
+        await this.#providers.forget(row)
+      }
       count += rows.length
       if (rows.length < SWEEP_PAGE) return count
     }

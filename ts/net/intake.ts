@@ -1,18 +1,23 @@
 import { EspalierError } from '../base/error.ts'
 import type { NodeId } from '../base/identity.ts'
-import { TokenBucket } from './token-bucket.ts'
+import { PeerBuckets } from './peer-buckets.ts'
 
 /** What one peer and all peers together may ask of this node. Decides only. */
 export class Intake {
   readonly #limits: IntakeLimits
-  /** Bounded by `maxPeers`; in the order of use. A peer that leaves keeps its bucket. */
-  readonly #buckets = new Map<NodeId, TokenBucket>()
+  /** A peer that leaves keeps its bucket. */
+  readonly #buckets: PeerBuckets
   /** Requests being served. Bounded by `maxServed`. */
   readonly #served = new Map<NodeId, number>()
   #total = 0
 
   constructor(limits: IntakeLimits) {
     this.#limits = limits
+    this.#buckets = new PeerBuckets({
+      ratePerSecond: limits.requestsPerSecond,
+      burst: limits.requestBurst,
+      maxPeers: limits.maxPeers,
+    })
   }
 
   /** Requests and streams being served. */
@@ -22,7 +27,7 @@ export class Intake {
 
   /** Counts a request in, or throws `RATE_LIMITED` (with `details.retryAfterMs`) or `LIMIT_EXCEEDED`. */
   begin(peer: NodeId, nowMs: number): void {
-    const retryAfterMs = this.#bucketOf(peer, nowMs).take(nowMs)
+    const retryAfterMs = this.#buckets.take(peer, nowMs)
     if (retryAfterMs > 0) {
       const details = { retryAfterMs }
       throw new EspalierError('RATE_LIMITED', `too many requests; retry after ${retryAfterMs} ms`, {
@@ -43,20 +48,6 @@ export class Intake {
     if (served > 1) this.#served.set(peer, served - 1)
     else this.#served.delete(peer)
     this.#total -= 1
-  }
-
-  #bucketOf(peer: NodeId, nowMs: number): TokenBucket {
-    const { requestsPerSecond, requestBurst, maxPeers } = this.#limits
-    const bucket =
-      this.#buckets.get(peer) ??
-      new TokenBucket({ ratePerSecond: requestsPerSecond, burst: requestBurst, nowMs })
-    this.#buckets.delete(peer)
-    this.#buckets.set(peer, bucket)
-    if (this.#buckets.size > maxPeers) {
-      const [oldest] = this.#buckets.keys()
-      if (oldest !== undefined) this.#buckets.delete(oldest)
-    }
-    return bucket
   }
 }
 

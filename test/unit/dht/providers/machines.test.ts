@@ -185,16 +185,16 @@ describe('the announcements that a node keeps', () => {
     expect(places.judge(entry({ provider: id(4) }))).toEqual({ kind: 'full', quota: 'root' })
   })
 
-  test('are listed by id, page by page, and leave when they have expired', () => {
+  test('are listed by id, page by page, and leave with their provider', () => {
     const places = new ProviderPlaces()
     const ids = [3, 1, 2].map(id)
-    for (const [at, provider] of ids.entries()) places.set(entry({ provider, expiresUnixMs: NOW + at }))
+    for (const provider of ids) places.set(entry({ provider }))
     const sorted = ids.toSorted()
     expect(places.list('aa', undefined)).toEqual(sorted)
     expect(places.list('aa', sorted[0])).toEqual(sorted.slice(1))
     expect(places.list('bb', undefined)).toEqual([])
-    expect(places.takeExpired(NOW)).toEqual([])
-    expect(places.takeExpired(NOW + 2).map(({ provider }) => provider)).toEqual(ids.slice(0, 2))
+    for (const provider of ids.slice(0, 2)) expect(places.delete(entry({ provider }))).toBe(true)
+    expect(ids.map((provider) => places.hasProvider(provider))).toEqual([false, false, true])
     expect(places.list('aa', undefined)).toEqual([ids[2]])
     expect(places.size).toBe(1)
   })
