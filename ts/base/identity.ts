@@ -21,6 +21,9 @@ export const KEY_BYTES = 32
 /** Characters in a {@link NodeId}. */
 export const NODE_ID_CHARACTERS = 52
 
+/** Keys that are remembered beside their ids come in two generations of at most this many, 2 MB each. */
+const MAX_REMEMBERED = 8_192
+
 /** The key of 32 given bytes; the bytes are not copied. Throws `INVALID_ARGUMENT` for another length. */
 export function keyFromBytes(bytes: Uint8Array): Key {
   if (bytes.byteLength !== KEY_BYTES) {
@@ -34,9 +37,22 @@ export function nodeIdFromBytes(bytes: Uint8Array): NodeId {
   return encodeBase32(keyFromBytes(bytes)) as NodeId
 }
 
-/** The point of the XOR space that a node sits on. */
+/** The ids seen lately. Bounded by {@link MAX_REMEMBERED}. */
+let latest = new Map<NodeId, Key>()
+/** Those seen before; who is seen again moves on. Bounded by {@link MAX_REMEMBERED}. */
+let earlier = new Map<NodeId, Key>()
+
+/** The point of the XOR space that a node sits on. The same bytes each time: they are not to be changed. */
 export function keyOfNode(id: NodeId): Key {
-  return decodeBase32(id) as Key
+  const known = latest.get(id)
+  if (known !== undefined) return known
+  const key = earlier.get(id) ?? (decodeBase32(id) as Key)
+  if (latest.size >= MAX_REMEMBERED) {
+    earlier = latest
+    latest = new Map()
+  }
+  latest.set(id, key)
+  return key
 }
 
 /** Whether the key of `a` is smaller than that of `b`. The texts order otherwise: base32 puts digits last. */
