@@ -30,6 +30,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
 /** Feature folders hold machines, which decide, and these doors, which act. */
 const FEATURES = ['dht', 'placement', 'objects']
 const DOORS: readonly string[] = [
+  'ts/dht/calls.ts',
   'ts/dht/contacts.ts',
   'ts/dht/dht.ts',
   'ts/dht/drive.ts',

@@ -1,5 +1,6 @@
 import { keyOfNode, type Key, type NodeId } from '../../ts/base/identity.ts'
 import { compareBytes } from '../../ts/base/bytes.ts'
+import type { Meter } from '../../ts/base/metrics.ts'
 import { Dht } from '../../ts/dht/dht.ts'
 import type { Address } from '../../ts/net/address.ts'
 import { Rpc } from '../../ts/net/rpc.ts'
@@ -8,6 +9,7 @@ import { SimNetwork } from '../../ts/sim/network.ts'
 import { SimTransport } from '../../ts/sim/transport.ts'
 import { World } from '../../ts/sim/world.ts'
 import { memoryStore } from '../../ts/storage/memory.ts'
+import type { Store } from '../../ts/storage/store.ts'
 
 /** A node with everything real above the transport but its signatures and its disk. */
 export interface DhtNode {
@@ -15,6 +17,8 @@ export interface DhtNode {
   readonly address: Address
   readonly rpc: Rpc
   readonly dht: Dht
+  readonly store: Store
+  readonly metrics: Meter
 }
 
 /** Nodes with the table and the network services of the product, in simulated time. */
@@ -66,6 +70,6 @@ export class DhtNetwork {
     const { address } = transport
     const store = memoryStore({ clock: env.clock })
     const dht = new Dht({ rpc, env, store }, { serves: true, ownAddresses: () => [address] })
-    return { id, address, rpc, dht }
+    return { id, address, rpc, dht, store, metrics: env.metrics }
   }
 }

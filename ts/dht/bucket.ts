@@ -14,9 +14,11 @@ export interface Contact {
 /** A contact that stays silent this often in a row leaves even when nobody waits for its place. */
 export const MAX_FAILURES = 3
 
-/** What came of a sighting. `check` names the contact to ping before it may lose its place. */
+/** What came of a sighting. */
 export type Sighting =
-  { readonly kind: 'added' | 'known' } | { readonly kind: 'waiting'; readonly check: NodeId | undefined }
+  | { readonly kind: 'known' | 'waiting' }
+  /** `evicted` had to make room for a sibling. */
+  | { readonly kind: 'added'; readonly evicted: NodeId | undefined }
 
 /** What came of a failure: whether the contact left, and who took its place. */
 export interface Failure {
@@ -25,9 +27,9 @@ export interface Failure {
 }
 
 // A sighting comes with every request and every answer.
-const ADDED: Sighting = { kind: 'added' }
+const ADDED: Sighting = { kind: 'added', evicted: undefined }
 const KNOWN: Sighting = { kind: 'known' }
-const WAITING: Sighting = { kind: 'waiting', check: undefined }
+const WAITING: Sighting = { kind: 'waiting' }
 const KEPT: Failure = { removed: false, promoted: undefined }
 
 /**
@@ -42,7 +44,6 @@ export class Bucket {
   size = 0
   /** Newcomers that found the bucket full, latest last. Bounded by `maxWaiting`; most buckets never need it. */
   #waiting: NodeId[] | undefined
-  #checking: NodeId | undefined
 
   constructor(rows: ContactRows, options: { readonly maxWaiting: number }) {
     this.#rows = rows
@@ -50,38 +51,45 @@ export class Bucket {
     this.first = rows.addBlock()
   }
 
+  get isFull(): boolean {
+    return this.size >= this.#rows.blockSize
+  }
+
   has(id: NodeId): boolean {
     return this.#rowOf(id) >= 0
   }
 
-  /**
-   * A node answered, or asked from a proved connection. A full bucket has the contact heard of longest ago
-   * checked, unless it was heard of within `freshMs`.
-   */
-  seen(
-    id: NodeId,
-    sighting: { readonly head: KeyHead; readonly nowMs: number; readonly freshMs: number },
-  ): Sighting {
+  /** A node answered, or asked from a proved connection. In a full bucket it waits until a contact fails. */
+  seen(id: NodeId, sighting: { readonly head: KeyHead; readonly nowMs: number }): Sighting {
     const rows = this.#rows
-    this.endCheck(id)
     const known = this.#rowOf(id)
     if (known >= 0) {
       rows.seenAtMs[known] = sighting.nowMs
       rows.failures[known] = 0
       return KNOWN
     }
-    if (this.size < rows.blockSize) {
+    if (!this.isFull) {
       this.#append(id, sighting.head, sighting.nowMs)
       this.#stopWaiting(id)
       return ADDED
     }
     this.#wait(id)
-    return this.#startCheck(sighting.nowMs - sighting.freshMs)
+    return WAITING
+  }
+
+  /** Gives the place of a live contact to another; the contact waits for the next that gets free. */
+  replace(row: number, id: NodeId, sighting: { readonly head: KeyHead; readonly nowMs: number }): Sighting {
+    const evicted = this.#rows.ids[row]
+    this.#stopWaiting(id)
+    this.size -= 1
+    this.#rows.move(this.first + this.size, row)
+    this.#append(id, sighting.head, sighting.nowMs)
+    if (evicted !== undefined) this.#wait(evicted)
+    return { kind: 'added', evicted }
   }
 
   /** A request to it failed. */
   failed(id: NodeId): Failure {
-    this.endCheck(id)
     this.#stopWaiting(id)
     const row = this.#rowOf(id)
     if (row < 0) return KEPT
@@ -94,16 +102,21 @@ export class Bucket {
     return { removed: true, promoted: this.#replace(row) }
   }
 
-  endCheck(id: NodeId): void {
-    if (id === this.#checking) this.#checking = undefined
-  }
-
   /** Takes a contact out; answers who took its place. */
   remove(id: NodeId): NodeId | undefined {
-    this.endCheck(id)
     this.#stopWaiting(id)
     const row = this.#rowOf(id)
     return row < 0 ? undefined : this.#replace(row)
+  }
+
+  /** When somebody of it was heard of last; −∞ for an empty one. */
+  seenLastAtMs(): number {
+    const { seenAtMs } = this.#rows
+    let latest = Number.NEGATIVE_INFINITY
+    for (let row = this.first; row < this.first + this.size; row += 1) {
+      latest = Math.max(latest, seenAtMs[row] ?? latest)
+    }
+    return latest
   }
 
   #rowOf(id: NodeId): number {
@@ -145,18 +158,5 @@ export class Bucket {
   #stopWaiting(id: NodeId): void {
     const at = this.#waiting?.indexOf(id) ?? -1
     if (at >= 0) this.#waiting?.splice(at, 1)
-  }
-
-  /** At most one check at a time, of the contact heard of longest ago. */
-  #startCheck(unlessSinceMs: number): Sighting {
-    if (this.#checking !== undefined) return WAITING
-    const { ids, seenAtMs } = this.#rows
-    let oldest = this.first
-    for (let row = this.first + 1; row < this.first + this.size; row += 1) {
-      if ((seenAtMs[row] ?? 0) < (seenAtMs[oldest] ?? 0)) oldest = row
-    }
-    if ((seenAtMs[oldest] ?? 0) > unlessSinceMs) return WAITING
-    this.#checking = ids[oldest]
-    return { kind: 'waiting', check: this.#checking }
   }
 }

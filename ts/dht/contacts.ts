@@ -6,6 +6,7 @@ import type { Address } from '../net/address.ts'
 import type { MessageType } from '../net/message.ts'
 import type { Caller, RpcPort } from '../net/rpc-port.ts'
 import type { Change, Store } from '../storage/store.ts'
+import { Lost } from './lost.ts'
 import type { Peer } from './lookup.ts'
 import { MAX_ADDRESSES_BYTES, readAddresses, writeAddresses } from './peer-codec.ts'
 import { RoutingTable } from './routing-table.ts'
@@ -25,9 +26,6 @@ const NEUTRAL: ReadonlySet<ErrorCode> = new Set([
 
 /** Newcomers remembered; more than this at once find their records by the hourly republishing. */
 const MAX_NEWCOMERS = 256
-
-/** Whom this node heard of within this time needs no ping for the sake of a newcomer. */
-const FRESH_MS = 5 * 60_000
 
 /** Rows of one write or scan. */
 const PAGE = 500
@@ -51,9 +49,12 @@ export class Contacts {
   readonly #serves: boolean
   readonly #ownAddresses: () => readonly Address[]
   readonly #requestTimeoutMs: number
-  readonly #stopped: AbortSignal
-  /** Rows on disk. Bounded by the table. */
-  #saved = new Set<NodeId>()
+  readonly #onChange: () => void
+  readonly #lost = new Lost()
+  /** Whose row on disk is not what it should be. Bounded by the contacts that come and go between two {@link save}s. */
+  readonly #changed = new Set<NodeId>()
+  /** Read from disk, and not heard of since. Bounded by the table of the run before. */
+  readonly #unproved = new Set<NodeId>()
   /** Came into the table since {@link takeNewcomers}. Bounded by {@link MAX_NEWCOMERS}. */
   #newcomers = new Set<NodeId>()
 
@@ -64,7 +65,8 @@ export class Contacts {
       readonly ownAddresses: () => readonly Address[]
       readonly requestTimeoutMs: number
       readonly bucketSize: number
-      readonly stopped: AbortSignal
+      /** Contacts came or went, or moved: there is something to save. */
+      readonly onChange: () => void
     },
   ) {
     this.#rpc = deps.rpc
@@ -73,8 +75,8 @@ export class Contacts {
     this.#serves = options.serves
     this.#ownAddresses = options.ownAddresses
     this.#requestTimeoutMs = options.requestTimeoutMs
-    this.#stopped = options.stopped
-    this.table = new RoutingTable(deps.rpc.localId, { capacity: options.bucketSize, freshMs: FRESH_MS })
+    this.#onChange = options.onChange
+    this.table = new RoutingTable(deps.rpc.localId, { capacity: options.bucketSize })
   }
 
   /** What this node says about itself. */
@@ -146,34 +148,34 @@ export class Contacts {
       if (last === undefined || rows.length < PAGE) break
       from = Uint8Array.from([...last.key, 0])
     }
-    this.#saved = new Set(peers.map(({ id }) => id))
-    for (const peer of peers) this.#rpc.learn(peer)
+    for (const peer of peers) {
+      this.#unproved.add(peer.id)
+      this.#rpc.learn(peer)
+    }
     return peers
   }
 
-  /** Whether contacts came or went since the table was written. */
-  get isChanged(): boolean {
-    const contacts = this.table.contacts()
-    return contacts.length !== this.#saved.size || contacts.some(({ id }) => !this.#saved.has(id))
+  /** Who left the table because it was silent, to be tried once more; each in turn. */
+  nextLost(): Peer | undefined {
+    return this.#lost.next(this.#env.clock.nowMs())
   }
 
-  /** Writes the whole table; rows of nodes that left are removed. */
+  /**
+   * Writes the contacts that came, moved or left since the last time. While the table is empty nobody is
+   * removed: a node without a network would forget the only way back.
+   */
   async save(): Promise<void> {
-    const peers = this.table.contacts().map(({ id }) => this.peerOf(id))
-    const present = new Set(peers.map(({ id }) => id))
-    const gone = [...this.#saved].filter((id) => !present.has(id))
-    const changes: Change[] = [
-      ...gone.map((id) => ({ table: 'peers' as const, key: keyOfNode(id), value: undefined })),
-      ...peers.map(({ id, addresses }) => ({
-        table: 'peers' as const,
-        key: keyOfNode(id),
-        value: encodeRow(addresses),
-      })),
-    ]
-    this.#saved = present
-    for (let at = 0; at < changes.length; at += PAGE) {
-      await this.#store.write(changes.slice(at, at + PAGE))
+    if (this.table.size === 0) return
+    const ids = [...this.#changed]
+    this.#changed.clear()
+    for (let at = 0; at < ids.length; at += PAGE) {
+      await this.#store.write(ids.slice(at, at + PAGE).map((id) => this.#rowOf(id)))
     }
+  }
+
+  #rowOf(id: NodeId): Change {
+    const value = this.table.has(id) ? encodeRow(this.#rpc.addressesOf(id)) : undefined
+    return { table: 'peers', key: keyOfNode(id), value }
   }
 
   async #request<Request, Response>(
@@ -187,29 +189,50 @@ export class Contacts {
       return await this.#rpc.request(peer, type, request, call)
     } catch (error) {
       const isNeutral = error instanceof EspalierError && NEUTRAL.has(error.code)
-      if (!isNeutral && signal?.aborted !== true) this.table.failed(typeof peer === 'string' ? peer : peer.id)
+      if (!isNeutral && signal?.aborted !== true) this.#miss(typeof peer === 'string' ? peer : peer.id)
       throw error
     }
   }
 
   #take(id: NodeId, sender: Sender): void {
     if (!sender.serves) {
+      if (this.table.has(id)) this.#change(id)
       this.table.remove(id)
       return
     }
+    const before = this.#rpc.addressesOf(id)
     this.#rpc.learn({ id, addresses: sender.addresses })
     this.#see(id)
+    if (!isSame(before, this.#rpc.addressesOf(id)) && this.table.has(id)) this.#change(id)
   }
 
   #see(id: NodeId): void {
     const sighting = this.table.seen(id, this.#env.clock.nowMs())
-    if (sighting.kind === 'added' && this.#newcomers.size < MAX_NEWCOMERS) this.#newcomers.add(id)
-    if (sighting.kind !== 'waiting' || sighting.check === undefined) return
-    // A full bucket: its oldest contact keeps the place if it answers.
-    const { check } = sighting
-    // The outcome is in the table; there is nobody to tell the error to.
-    this.ping(check, this.#stopped).catch(() => this.table.endCheck(check))
+    if (this.#unproved.size > 0) this.#unproved.delete(id)
+    if (sighting.kind !== 'added') return
+    this.#lost.delete(id)
+    if (this.#newcomers.size < MAX_NEWCOMERS) this.#newcomers.add(id)
+    if (sighting.evicted !== undefined) this.#change(sighting.evicted)
+    this.#change(id)
   }
+
+  #miss(id: NodeId): void {
+    const { removed, promoted } = this.table.failed(id)
+    if (!removed && !this.#unproved.delete(id)) return
+    this.#lost.add(this.peerOf(id), this.#env.clock.nowMs())
+    this.#change(id)
+    if (promoted !== undefined) this.#change(promoted)
+  }
+
+  #change(id: NodeId): void {
+    this.#changed.add(id)
+    this.#onChange()
+  }
+}
+
+function isSame(a: readonly Address[], b: readonly Address[]): boolean {
+  if (a === b) return true
+  return a.length === b.length && a.every(({ host, port }, at) => host === b[at]?.host && port === b[at].port)
 }
 
 function encodeRow(addresses: readonly Address[]): Uint8Array {

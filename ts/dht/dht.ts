@@ -1,12 +1,14 @@
 import { allowManyListeners } from '../base/abort.ts'
+import type { Timer } from '../base/clock.ts'
 import type { Env } from '../base/env.ts'
 import { EspalierError, toEspalierError } from '../base/error.ts'
 import { keyOfNode, type Key, type NodeId } from '../base/identity.ts'
-import { keyOfRecord, type RecordBody } from '../base/record.ts'
+import { keyOfRecord } from '../base/record.ts'
 import { formatAddress, type Address, type PeerAddress } from '../net/address.ts'
 import type { RpcPort } from '../net/rpc-port.ts'
 import type { CallOptions } from '../net/transport.ts'
 import type { Store } from '../storage/store.ts'
+import { Calls } from './calls.ts'
 import { Contacts } from './contacts.ts'
 import { Handover } from './handover.ts'
 import { decodeNodeAd } from './node-ad.ts'
@@ -19,10 +21,8 @@ import { RecordShelf } from './record-shelf.ts'
 import { decodeRegister, encodeRegister, subjectOfName } from './register.ts'
 import { Repeat } from './repeat.ts'
 import type { Peer } from './lookup.ts'
-import { openScope } from './scope.ts'
 import { Search } from './search.ts'
 import { Server } from './server.ts'
-import { Turns } from './turns.ts'
 import { Upkeep } from './upkeep.ts'
 import { Verifier } from './verifier.ts'
 
@@ -35,6 +35,8 @@ const REGISTER_LIFETIME_MS = 365 * 86_400_000
 /** How long a restart waits for one look at all saved peers before others matter more. */
 const REVALIDATE_TIMEOUT_MS = 120_000
 const UPKEEP_TIMEOUT_MS = 600_000
+/** A contact that was heard of within so many check intervals needs no check. */
+const CHECK_IDLE_RATIO = 10
 
 /**
  * The distributed hash table (S/Kademlia): finds the nodes nearest to a key over disjoint paths, and
@@ -45,6 +47,7 @@ export class Dht {
   readonly #env: Env
   readonly #options: CheckedDhtOptions
   readonly #stopping = new AbortController()
+  readonly #calls: Calls
   readonly #contacts: Contacts
   readonly #shelf: RecordShelf
   readonly #search: Search
@@ -56,9 +59,9 @@ export class Dht {
   /** The addresses that the network was told last. */
   #advertised = ''
   #repeats: readonly Repeat[] = []
+  /** Set while the table has changes that are not saved. */
+  #housekeeping: Timer | undefined
   #loaded: Promise<readonly Peer[]> | undefined
-  /** Writes of this node's own records by place. */
-  readonly #turns = new Turns()
   #state: 'new' | 'running' | 'stopped' = 'new'
 
   /** Throws `INVALID_ARGUMENT` for an unknown option or a value out of range. */
@@ -73,10 +76,14 @@ export class Dht {
     this.#rpc = rpc
     this.#env = env
     this.#options = checked
+    this.#calls = new Calls(env, {
+      stopped: this.#stopping.signal,
+      defaultTimeoutMs: checked.callTimeoutMs,
+    })
     this.#contacts = new Contacts(deps, {
       ...checked,
       bucketSize: checked.k,
-      stopped: this.#stopping.signal,
+      onChange: () => this.#onTableChange(),
     })
     const verifier = new Verifier(env.crypto)
     const publicKeys = new PublicKeys(deps, self)
@@ -89,7 +96,17 @@ export class Dht {
     this.#search = search
     this.#publisher = publisher
     this.#providers = providers
-    this.#upkeep = new Upkeep({ self, env, store, contacts, search, shelf, publisher, providers })
+    this.#upkeep = new Upkeep({
+      self,
+      env,
+      store,
+      contacts,
+      search,
+      shelf,
+      publisher,
+      providers,
+      k: checked.k,
+    })
     this.#handover = new Handover({ self, env, contacts, shelf, publicKeys }, checked)
     this.#server = new Server({ rpc, contacts, shelf, publicKeys }, checked)
   }
@@ -110,10 +127,13 @@ export class Dht {
   async start(): Promise<void> {
     if (this.#state !== 'new') throw new EspalierError('INVALID_STATE', 'already started')
     this.#state = 'running'
+    this.#calls.open()
     const saved = await this.load()
     this.#startTimers()
+    // Who asked before this moment is in the table already.
+    this.#onTableChange()
     if (saved.length > 0) {
-      this.#inBackground('the saved table', REVALIDATE_TIMEOUT_MS, async (signal) => {
+      this.#calls.inBackground('the saved table', REVALIDATE_TIMEOUT_MS, async (signal) => {
         await this.#upkeep.pingAll(saved, signal)
         await this.#upkeep.lookUpSelf(signal)
       })
@@ -128,6 +148,7 @@ export class Dht {
     }
     this.#state = 'stopped'
     for (const repeat of this.#repeats) repeat.stop()
+    this.#housekeeping?.cancel()
     this.#stopping.abort()
     await this.#contacts.save()
   }
@@ -138,7 +159,7 @@ export class Dht {
    * `ABORTED`, `CLOSED`.
    */
   async bootstrap(peers: readonly PeerAddress[], options: CallOptions = {}): Promise<void> {
-    await this.#call(options, async (signal) => {
+    await this.#calls.run(options, async (signal) => {
       const outcomes = await Promise.allSettled(peers.map((peer) => this.#meet(peer, signal)))
       signal.throwIfAborted()
       const failure = outcomes.find((outcome) => outcome.status === 'rejected')
@@ -153,20 +174,22 @@ export class Dht {
     })
     await this.#contacts.save()
     if (this.#options.serves) {
-      this.#inBackground('advertising', this.#options.callTimeoutMs, (signal) => this.#advertise(signal))
+      this.#calls.inBackground('advertising', this.#options.callTimeoutMs, (signal) =>
+        this.#advertise(signal),
+      )
     }
   }
 
   /** The k nodes nearest to `target` that answered, nearest first; this node is not among them. */
   async findClosest(target: Key, options: CallOptions = {}): Promise<readonly PeerAddress[]> {
-    return this.#call(options, (signal) => this.#search.closest(target, signal))
+    return this.#calls.run(options, (signal) => this.#search.closest(target, signal))
   }
 
   /** Where a node can be reached, asked of the network when the book does not know; empty when nobody knows. */
   async locate(id: NodeId, options: CallOptions = {}): Promise<readonly Address[]> {
     const known = this.#rpc.addressesOf(id)
     if (known.length > 0) return known
-    return this.#call(options, async (signal) => {
+    return this.#calls.run(options, async (signal) => {
       const wanted = { kind: 'NODE_AD', key: keyOfNode(id), owner: id, enough: 1 } as const
       const ad = await this.#search.record(wanted, signal)
       if (ad !== undefined) this.#rpc.learn({ id, addresses: decodeNodeAd(ad.body) })
@@ -214,7 +237,7 @@ export class Dht {
     }
     const place = { kind: 'DATA_POINTER', subject: Uint8Array.from(pointer.root) } as const
     const draft = { ...place, payload: encodePointer(pointer), expiresUnixMs: pointer.expiresUnixMs }
-    return this.#inTurn(place, options, async (signal) => {
+    return this.#calls.inTurn(place, options, async (signal) => {
       const last = await this.#publisher.lastSequence(place)
       const sequence = Math.max(this.#env.clock.unixMs(), last + 1)
       const { accepted } = await this.#publisher.publish(draft, { sequence, signal })
@@ -229,7 +252,7 @@ export class Dht {
   ): Promise<ObjectPointer | undefined> {
     const { root, owner } = query
     const key = keyOfRecord(this.#env.crypto, { kind: 'DATA_POINTER', subject: root, owner })
-    return this.#call(options, async (signal) => {
+    return this.#calls.run(options, async (signal) => {
       const wanted = { kind: 'DATA_POINTER', key, owner, enough: 1 } as const
       const record = await this.#search.record(wanted, signal)
       return record === undefined ? undefined : decodePointer(record.body)
@@ -251,7 +274,7 @@ export class Dht {
   ): Promise<{ readonly sequence: number; readonly accepted: readonly NodeId[] }> {
     const place = { kind: 'REGISTER_POINTER', subject: subjectOfName(this.#env.crypto, name) } as const
     const payload = encodeRegister(value)
-    return this.#inTurn(place, options, async (signal) => {
+    return this.#calls.inTurn(place, options, async (signal) => {
       const current = await this.#register(place.subject, this.#rpc.localId, signal)
       const stored = current?.body.sequence ?? 0
       if (options.expectSequence !== undefined && options.expectSequence !== stored) {
@@ -274,7 +297,7 @@ export class Dht {
     options: CallOptions = {},
   ): Promise<{ readonly value: Uint8Array; readonly sequence: number } | undefined> {
     const subject = subjectOfName(this.#env.crypto, name)
-    return this.#call(options, async (signal) => {
+    return this.#calls.run(options, async (signal) => {
       const record = await this.#register(subject, query.owner, signal)
       if (record === undefined) return undefined
       return { value: decodeRegister(record.body), sequence: record.body.sequence }
@@ -302,37 +325,46 @@ export class Dht {
   }
 
   #startTimers(): void {
-    const { selfLookupIntervalMs, refreshIntervalMs, republishIntervalMs } = this.#options
-    const { housekeepingIntervalMs, sweepIntervalMs } = this.#options
+    const { selfLookupIntervalMs, refreshIntervalMs, checkIntervalMs } = this.#options
+    const { republishIntervalMs, sweepIntervalMs } = this.#options
     const repeat = (name: string, intervalMs: number, work: (signal: AbortSignal) => Promise<unknown>) =>
       new Repeat(this.#env, {
         name,
         intervalMs,
-        work: () => this.#call({ timeoutMs: UPKEEP_TIMEOUT_MS }, work),
+        work: () => this.#calls.run({ timeoutMs: UPKEEP_TIMEOUT_MS }, work),
       })
     this.#repeats = [
-      repeat('self look-up', selfLookupIntervalMs, (signal) => this.#upkeep.lookUpSelf(signal)),
-      repeat('table refresh', refreshIntervalMs, async (signal) => {
-        await this.#upkeep.pingSilent({ idleMs: refreshIntervalMs, signal })
-        await this.#upkeep.refreshBuckets({ idleMs: refreshIntervalMs, signal })
-        await this.#contacts.save()
+      repeat('self look-up', selfLookupIntervalMs, (signal) => this.#upkeep.lookAround(signal)),
+      repeat('table refresh', refreshIntervalMs, (signal) =>
+        this.#upkeep.refreshOne({ idleMs: refreshIntervalMs, signal }),
+      ),
+      repeat('contact check', checkIntervalMs, async (signal) => {
+        if (this.#isMoved()) await this.#advertise(signal)
+        return this.#upkeep.checkOne({ idleMs: CHECK_IDLE_RATIO * checkIntervalMs, signal })
       }),
       repeat('republish', republishIntervalMs, async (signal) => {
         await this.#publisher.republish(signal)
         await this.#advertise(signal)
       }),
-      repeat('housekeeping', housekeepingIntervalMs, (signal) => this.#keepHouse(signal)),
       repeat('removal of expired records', sweepIntervalMs, () => this.#upkeep.sweep()),
     ]
   }
 
-  /** What shall not wait for the long intervals. */
-  async #keepHouse(signal: AbortSignal): Promise<void> {
-    if (this.#contacts.isChanged) await this.#contacts.save()
-    if (!this.#options.serves) return
-    await this.#handover.run(signal)
-    const addresses = this.#options.ownAddresses()
-    if (addresses.map(formatAddress).join() !== this.#advertised) await this.#advertise(signal)
+  /** Changes come in crowds: one write and one handover serve those of some seconds. */
+  #onTableChange(): void {
+    if (this.#housekeeping !== undefined || this.#state !== 'running') return
+    this.#housekeeping = this.#env.clock.setTimer(this.#options.housekeepingDelayMs, () => {
+      this.#housekeeping = undefined
+      this.#calls.inBackground('housekeeping', UPKEEP_TIMEOUT_MS, async (signal) => {
+        await this.#contacts.save()
+        if (this.#options.serves) await this.#handover.run(signal)
+      })
+    })
+  }
+
+  /** Whether this node is reached elsewhere than the network was told. */
+  #isMoved(): boolean {
+    return this.#options.serves && this.#options.ownAddresses().map(formatAddress).join() !== this.#advertised
   }
 
   /** A node that knows nobody, or that others can't reach, has nothing to say. */
@@ -341,46 +373,5 @@ export class Dht {
     if (!this.#options.serves || addresses.length === 0 || this.#contacts.table.size === 0) return
     await this.#upkeep.advertise(addresses, signal)
     this.#advertised = addresses.map(formatAddress).join()
-  }
-
-  async #call<T>(options: CallOptions, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    if (this.#state === 'new') throw new EspalierError('INVALID_STATE', 'the table is not started')
-    const scope = openScope(this.#env.clock, {
-      ...options,
-      stopped: this.#stopping.signal,
-      defaultTimeoutMs: this.#options.callTimeoutMs,
-    })
-    try {
-      return await work(scope.signal)
-    } catch (error) {
-      // The end of the call explains better than the step that it broke.
-      if (scope.signal.aborted) throw scope.signal.reason
-      throw error
-    } finally {
-      scope.close()
-    }
-  }
-
-  /** Like {@link #call}, after earlier writes of the same place have ended: each sees the sequence of the last. */
-  async #inTurn<T>(
-    place: Pick<RecordBody, 'kind' | 'subject'>,
-    options: CallOptions,
-    work: (signal: AbortSignal) => Promise<T>,
-  ): Promise<T> {
-    const name = `${place.kind} ${Buffer.from(place.subject).toString('hex')}`
-    return this.#turns.take(name, (before) =>
-      this.#call(options, async (signal) => {
-        await before(signal)
-        return work(signal)
-      }),
-    )
-  }
-
-  #inBackground(name: string, timeoutMs: number, work: (signal: AbortSignal) => Promise<unknown>): void {
-    this.#call({ timeoutMs }, work).catch((error: unknown) => {
-      if (this.#state === 'stopped') return
-      const { code, message } = toEspalierError(error, 'INVALID_STATE', name)
-      this.#env.log.warn(`${name} failed`, { code, message })
-    })
   }
 }

@@ -126,6 +126,14 @@ export class Lookup {
     return answered.slice(0, this.#k).map(({ id, addresses }) => ({ id, addresses }))
   }
 
+  /** The nearest that were named, whether or not they were asked, nearest first; without those that failed. */
+  named(count: number): Peer[] {
+    const named: Candidate[] = []
+    for (const candidate of this.#known.values()) if (candidate.state !== 'failed') named.push(candidate)
+    named.sort((x, y) => this.#compare(x, y))
+    return named.slice(0, count).map(({ id, addresses }) => ({ id, addresses }))
+  }
+
   /** How many nodes have answered. */
   get answers(): number {
     return this.#answers

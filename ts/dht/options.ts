@@ -20,14 +20,16 @@ export interface DhtOptions {
   readonly requestTimeoutMs?: number
   /** Time-out of a whole call that names none. Default 30,000 ms. */
   readonly callTimeoutMs?: number
-  /** Look-up of one's own neighbourhood. Default 7.5 min. */
+  /** Look-around in one's own neighbourhood. Default 7.5 min. */
   readonly selfLookupIntervalMs?: number
-  /** Refresh of buckets that no look-up went into, and pings of silent contacts. Default 10 min. */
+  /** Refresh of the bucket that no look-up went into for the longest time. Default 10 min. */
   readonly refreshIntervalMs?: number
+  /** Ping of the contact that was silent longest, for ten times this at least. Default 1 min. */
+  readonly checkIntervalMs?: number
   /** Everything published is offered again. Default 1 h. */
   readonly republishIntervalMs?: number
-  /** Saving a table that changed, handing records to newcomers, advertising changed addresses. Default 10 s. */
-  readonly housekeepingIntervalMs?: number
+  /** From a change of the table until it is saved and newcomers get their records. Default 10 s. */
+  readonly housekeepingDelayMs?: number
   /** Removal of expired records. Default 5 min. */
   readonly sweepIntervalMs?: number
   /** Records kept in all. Default 65,536. */
@@ -52,8 +54,9 @@ const TABLE = {
   callTimeoutMs: interval(30_000),
   selfLookupIntervalMs: interval(7.5 * MINUTE_MS),
   refreshIntervalMs: interval(10 * MINUTE_MS),
+  checkIntervalMs: interval(MINUTE_MS),
   republishIntervalMs: interval(60 * MINUTE_MS),
-  housekeepingIntervalMs: interval(10_000),
+  housekeepingDelayMs: interval(10_000),
   sweepIntervalMs: interval(5 * MINUTE_MS),
   maxRecords: limit(DEFAULT_VALUE_LIMITS.maxRecords),
   maxPerOwner: limit(DEFAULT_VALUE_LIMITS.maxPerOwner),

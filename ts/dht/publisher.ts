@@ -1,3 +1,4 @@
+import { equalBytes } from '../base/bytes.ts'
 import { CborReader, CborWriter } from '../base/codec.ts'
 import type { Env } from '../base/env.ts'
 import { EspalierError } from '../base/error.ts'
@@ -121,7 +122,7 @@ export class Publisher {
   /** Offers a record to the k nodes nearest to its key. */
   async place(record: SignedRecord, signal: AbortSignal): Promise<Placement> {
     const key = keyOfRecord(this.#env.crypto, record.body)
-    const others = await this.#search.closest(key, signal)
+    const others = await this.#nearest(key, signal)
     const targets = this.#serves ? this.#withSelf(key, others) : others
     const outcomes = await Promise.all(
       targets.map(async (peer) => ({ id: peer.id, outcome: await this.#offer(peer, { record, signal }) })),
@@ -135,7 +136,10 @@ export class Publisher {
     return { accepted, newer }
   }
 
-  /** Offers everything that was published, and has not expired, to the nodes nearest now; answers how many. */
+  /**
+   * Offers everything that was published, and has not expired, to the nodes nearest now; answers how many.
+   * The node's own record is not among it: it is published anew each time.
+   */
   async republish(signal: AbortSignal): Promise<number> {
     let count = 0
     let from: Uint8Array = Uint8Array.of(PUBLISHED)
@@ -145,7 +149,7 @@ export class Publisher {
       )
       for (const { value } of rows) {
         const record = readRow(value)
-        if (record === undefined) continue
+        if (record === undefined || record.body.kind === 'NODE_AD') continue
         await this.place(record, signal)
         count += 1
       }
@@ -153,6 +157,12 @@ export class Publisher {
       if (last === undefined || rows.length < PAGE) return count
       from = Uint8Array.from([...last.key, 0])
     }
+  }
+
+  /** Around this node itself the table knows who is nearest: the look-arounds keep it so. */
+  async #nearest(key: Key, signal: AbortSignal): Promise<readonly Peer[]> {
+    if (!equalBytes(key, keyOfNode(this.#self))) return this.#search.closest(key, signal)
+    return this.#contacts.closest(key, { count: this.#k, aliveOnly: true })
   }
 
   /** A peer that fails, refuses or lies has not stored it; that is all that matters here. */

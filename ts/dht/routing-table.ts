@@ -1,7 +1,17 @@
 import { keyOfNode, type Key, type NodeId } from '../base/identity.ts'
 import { Bucket, type Contact, type Failure, type Sighting } from './bucket.ts'
 import { ContactRows } from './contact-rows.ts'
-import { KEY_BITS, commonPrefixBits, headOfKey, headOfNode, prefixBitsOfHeads, type KeyHead } from './key.ts'
+import {
+  KEY_BITS,
+  commonPrefixBits,
+  compareDistance,
+  distanceOfHeads,
+  distanceOfWords,
+  headOfKey,
+  headOfNode,
+  prefixBitsOfHeads,
+  type KeyHead,
+} from './key.ts'
 import { Nearest } from './nearest.ts'
 
 const NOT_REMOVED: Failure = { removed: false, promoted: undefined }
@@ -15,7 +25,6 @@ export class RoutingTable {
   readonly #own: Key
   readonly #ownHead: KeyHead
   readonly #maxWaiting: number
-  readonly #freshMs: number
   readonly #rows: ContactRows
   /** By shared bits, made when the first contact comes, so that nobody pays for those that nobody is in. Bounded by 256. */
   readonly #buckets: (Bucket | undefined)[] = []
@@ -30,15 +39,12 @@ export class RoutingTable {
       readonly capacity?: number
       /** Newcomers remembered for a full bucket. Default 10. */
       readonly maxWaiting?: number
-      /** A contact heard of within this time is not checked for a newcomer's sake. Default 0. */
-      readonly freshMs?: number
     } = {},
   ) {
-    const { capacity = 20, maxWaiting = 10, freshMs = 0 } = options
+    const { capacity = 20, maxWaiting = 10 } = options
     this.#own = keyOfNode(own)
     this.#ownHead = headOfKey(this.#own)
     this.#maxWaiting = maxWaiting
-    this.#freshMs = freshMs
     this.#rows = new ContactRows({ blockSize: capacity })
   }
 
@@ -51,9 +57,12 @@ export class RoutingTable {
     const head = headOfNode(id)
     const place = this.#placeOf(id, head)
     if (place >= KEY_BITS) return { kind: 'known' }
-    const sighting = this.#bucketAt(place).seen(id, { head, nowMs, freshMs: this.#freshMs })
+    const bucket = this.#bucketAt(place)
+    const sighting = bucket.seen(id, { head, nowMs })
     if (sighting.kind === 'added') this.#size += 1
-    return sighting
+    if (sighting.kind !== 'waiting') return sighting
+    const row = this.#rowForSibling(id, { place, bucket })
+    return row === undefined ? sighting : bucket.replace(row, id, { head, nowMs })
   }
 
   /** A request to it failed. A full bucket replaces it at once; otherwise it gets {@link MAX_FAILURES} chances. */
@@ -61,11 +70,6 @@ export class RoutingTable {
     const outcome = this.#bucketOf(id)?.failed(id) ?? NOT_REMOVED
     if (outcome.removed && outcome.promoted === undefined) this.#size -= 1
     return outcome
-  }
-
-  /** A check of it ended without telling whether it is alive; another may start. */
-  endCheck(id: NodeId): void {
-    this.#bucketOf(id)?.endCheck(id)
   }
 
   /** It no longer serves. */
@@ -79,6 +83,16 @@ export class RoutingTable {
 
   has(id: NodeId): boolean {
     return this.#bucketOf(id)?.has(id) ?? false
+  }
+
+  /** Whether a node that is not in the table would get a place if it proved to be there. */
+  wants(id: NodeId): boolean {
+    const place = this.#placeOf(id, headOfNode(id))
+    if (place >= KEY_BITS) return false
+    const bucket = this.#buckets[place]
+    if (bucket === undefined) return true
+    if (bucket.has(id)) return false
+    return !bucket.isFull || this.#rowForSibling(id, { place, bucket }) !== undefined
   }
 
   /** The contacts nearest to `target`, nearest first. Walks whole buckets in the order of their distance. */
@@ -128,14 +142,90 @@ export class RoutingTable {
     this.#touchedAtMs[shared] = nowMs
   }
 
+  /** A look-up saw everyone who shares at least `prefixBits` bits with this node. */
+  touchDeeper(prefixBits: number, nowMs: number): void {
+    while (this.#touchedAtMs.length < this.#buckets.length) this.#touchedAtMs.push(Number.NEGATIVE_INFINITY)
+    if (prefixBits < this.#touchedAtMs.length) this.#touchedAtMs.fill(nowMs, prefixBits)
+  }
+
   /** Buckets, by shared bits, where no look-up went since `sinceMs`; only down to the deepest that has contacts. */
   staleBuckets(sinceMs: number): number[] {
-    const deepest = this.#buckets.findLastIndex((bucket) => bucket !== undefined && bucket.size > 0)
     const stale: number[] = []
-    for (let at = 0; at <= deepest; at += 1) {
-      if ((this.#touchedAtMs[at] ?? Number.NEGATIVE_INFINITY) < sinceMs) stale.push(at)
-    }
+    for (let at = 0; at <= this.#deepest(); at += 1) if (this.#touchedMs(at) < sinceMs) stale.push(at)
     return stale
+  }
+
+  /**
+   * The bucket that no look-up went into for the longest time, before `sinceMs`. One that is full needs a
+   * look-up only when nobody of it was heard of since either.
+   */
+  bucketToRefresh(sinceMs: number): number | undefined {
+    let longest: number | undefined
+    for (const at of this.staleBuckets(sinceMs)) {
+      const bucket = this.#buckets[at]
+      if (bucket?.isFull === true && bucket.seenLastAtMs() >= sinceMs) continue
+      if (longest === undefined || this.#touchedMs(at) < this.#touchedMs(longest)) longest = at
+    }
+    return longest
+  }
+
+  /**
+   * Whom to ask whether it is there: who failed most often and may have to leave, else who was heard of
+   * longest ago and before `sinceMs`.
+   */
+  contactToCheck(sinceMs: number): NodeId | undefined {
+    const { ids, seenAtMs, failures } = this.#rows
+    let first = -1
+    for (const bucket of this.#buckets) {
+      if (bucket === undefined) continue
+      for (let row = bucket.first; row < bucket.first + bucket.size; row += 1) {
+        const failed = failures[row] ?? 0
+        if (failed === 0 && (seenAtMs[row] ?? 0) >= sinceMs) continue
+        const lead = first < 0 ? 1 : failed - (failures[first] ?? 0)
+        if (lead > 0 || (lead === 0 && (seenAtMs[row] ?? 0) < (seenAtMs[first] ?? 0))) first = row
+      }
+    }
+    return first < 0 ? undefined : ids[first]
+  }
+
+  /**
+   * The row that a newcomer to a full bucket takes over when it is one of the nearest to this node: the
+   * farthest of its bucket (S/Kademlia §4.2: who knows not all of its siblings stores records where nobody looks).
+   */
+  #rowForSibling(
+    id: NodeId,
+    { place, bucket }: { readonly place: number; readonly bucket: Bucket },
+  ): number | undefined {
+    const { ids, high, low, blockSize } = this.#rows
+    let nearer = 0
+    for (let at = place + 1; at < this.#buckets.length; at += 1) nearer += this.#buckets[at]?.size ?? 0
+    if (nearer >= blockSize) return undefined
+    const distance = distanceOfHeads(this.#ownHead, headOfNode(id))
+    let farthest = -1
+    let farthestDistance = -1
+    for (let row = bucket.first; row < bucket.first + bucket.size; row += 1) {
+      const there = distanceOfWords(
+        (high[row] ?? 0) ^ this.#ownHead.high,
+        (low[row] ?? 0) ^ this.#ownHead.low,
+      )
+      if (there < distance || (there === distance && this.#isNearer(ids[row], id))) nearer += 1
+      if (there <= farthestDistance) continue
+      farthest = row
+      farthestDistance = there
+    }
+    return nearer < blockSize && farthestDistance > distance ? farthest : undefined
+  }
+
+  #isNearer(a: NodeId | undefined, b: NodeId): boolean {
+    return a !== undefined && compareDistance(this.#own, { a: keyOfNode(a), b: keyOfNode(b) }) < 0
+  }
+
+  #touchedMs(place: number): number {
+    return this.#touchedAtMs[place] ?? Number.NEGATIVE_INFINITY
+  }
+
+  #deepest(): number {
+    return this.#buckets.findLastIndex((bucket) => bucket !== undefined && bucket.size > 0)
   }
 
   #offer(nearest: Nearest, place: number, aliveOnly: boolean): void {

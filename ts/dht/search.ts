@@ -19,6 +19,9 @@ export interface SearchOptions {
   readonly paths: number
 }
 
+/** Nearest nodes that {@link Search.explore} asks. */
+const EXPLORED = 4
+
 /** Which record is wanted. */
 export interface Wanted {
   readonly kind: RecordKind
@@ -61,15 +64,32 @@ export class Search {
   /** The k nearest nodes that answered, nearest first, without this one. */
   async closest(target: Key, signal: AbortSignal): Promise<readonly Peer[]> {
     const lookup = this.#lookup(target)
+    await this.#ask(lookup, signal)
+    return lookup.closest()
+  }
+
+  /**
+   * Who is there around `target`, as a few of the nearest tell it: a fifth of the requests of {@link closest},
+   * and none of the k is sure to be there.
+   */
+  async explore(target: Key, signal: AbortSignal): Promise<readonly Peer[]> {
+    const { k } = this.#options
+    const lookup = this.#lookup(target, { k: Math.min(k, EXPLORED), alpha: 1, paths: 2 })
+    await this.#ask(lookup, signal)
+    return lookup.named(k)
+  }
+
+  async #ask(lookup: Lookup, signal: AbortSignal): Promise<void> {
     const watch = watchLookup(this.#env, 'nodes')
+    const { target } = lookup
     const question = { type: findNode, request: { sender: this.#contacts.sender(), target } }
     const ask = (peer: Peer): Promise<readonly Peer[]> => {
       watch.asked()
       return this.#contacts.ask(peer, question)
     }
-    return watch.run(async () => {
+    await watch.run(async () => {
       await drive(lookup, { ask, clock: this.#env.clock, signal })
-      return lookup.closest()
+      return lookup.answers
     })
   }
 
@@ -144,11 +164,10 @@ export class Search {
     return fetched
   }
 
-  #lookup(target: Key): Lookup {
-    const { k, alpha, paths } = this.#options
+  #lookup(target: Key, options: SearchOptions = this.#options): Lookup {
     this.#contacts.table.touch(target, this.#env.clock.nowMs())
-    const seeds = this.#contacts.closest(target, { count: k, aliveOnly: false })
-    return new Lookup({ target, self: this.#self, seeds, k, alpha, paths })
+    const seeds = this.#contacts.closest(target, { count: this.#options.k, aliveOnly: false })
+    return new Lookup({ target, self: this.#self, seeds, ...options })
   }
 }
 

@@ -3,7 +3,7 @@ import { keyOfNode, type NodeId } from '../base/identity.ts'
 import type { Address } from '../net/address.ts'
 import type { Store } from '../storage/store.ts'
 import type { Contacts } from './contacts.ts'
-import { keyInBucket } from './key.ts'
+import { commonPrefixBits, keyInBucket } from './key.ts'
 import type { Peer } from './lookup.ts'
 import { encodeNodeAd } from './node-ad.ts'
 import type { Providers } from './providers.ts'
@@ -18,9 +18,15 @@ const MAX_REFRESHES = 32
 const SWEEP_PAGE = 500
 const NODE_AD_LIFETIME_MS = 24 * 3_600_000
 
+/** Nodes that one look-around makes the acquaintance of: a liar may name any number that is not there. */
+const MAX_MEETINGS = 8
+/** One check in so many is of a contact that was lost, instead of one that is there. */
+const LOST_EVERY = 8
+
 /** The work that keeps table and records true while time passes. `dht.ts` decides when. */
 export class Upkeep {
   readonly #self: NodeId
+  readonly #k: number
   readonly #env: Env
   readonly #store: Store
   readonly #contacts: Contacts
@@ -28,6 +34,7 @@ export class Upkeep {
   readonly #shelf: RecordShelf
   readonly #publisher: Publisher
   readonly #providers: Providers
+  #checks = 0
 
   constructor(deps: {
     readonly self: NodeId
@@ -38,7 +45,9 @@ export class Upkeep {
     readonly shelf: RecordShelf
     readonly publisher: Publisher
     readonly providers: Providers
+    readonly k: number
   }) {
+    this.#k = deps.k
     this.#self = deps.self
     this.#env = deps.env
     this.#store = deps.store
@@ -64,14 +73,47 @@ export class Upkeep {
     }
   }
 
-  /** Pings contacts that were silent for `idleMs` or failed last. */
-  async pingSilent(options: { readonly idleMs: number; readonly signal: AbortSignal }): Promise<void> {
-    const sinceMs = this.#env.clock.nowMs() - options.idleMs
-    const silent = this.#contacts.table
-      .contacts()
-      .filter(({ seenAtMs, failures }) => failures > 0 || seenAtMs < sinceMs)
-      .map(({ id }) => this.#contacts.peerOf(id))
-    await this.pingAll(silent, options.signal)
+  /** Asks a few of the nearest nodes who else is near, and makes the acquaintance of those that are new. */
+  async lookAround(signal: AbortSignal): Promise<void> {
+    const own = keyOfNode(this.#self)
+    const named = await this.#search.explore(own, signal)
+    const farthest = named.length < this.#k ? undefined : named.at(-1)
+    const seenWhole = farthest === undefined ? 0 : commonPrefixBits(own, keyOfNode(farthest.id)) + 1
+    this.#contacts.table.touchDeeper(seenWhole, this.#env.clock.nowMs())
+    await this.#meet(named, signal)
+  }
+
+  /** Looks into the bucket that was not looked into for the longest time, if any for `idleMs`. */
+  async refreshOne(options: { readonly idleMs: number; readonly signal: AbortSignal }): Promise<void> {
+    const prefixBits = this.#contacts.table.bucketToRefresh(this.#env.clock.nowMs() - options.idleMs)
+    if (prefixBits === undefined) return
+    const target = keyInBucket(keyOfNode(this.#self), { prefixBits, random: this.#env.rng.bytes(32) })
+    await this.#meet(await this.#search.explore(target, options.signal), options.signal)
+  }
+
+  /**
+   * Pings one contact: who failed lately, else who was silent longest, for `idleMs` at least. Now and then
+   * one that was lost, and always while nobody else is known. Answers `soon` when there is more to check,
+   * because that one failed.
+   */
+  async checkOne(options: {
+    readonly idleMs: number
+    readonly signal: AbortSignal
+  }): Promise<'soon' | 'done'> {
+    const { table } = this.#contacts
+    this.#checks += 1
+    const isLost = table.size === 0 || this.#checks % LOST_EVERY === 0
+    const lost = isLost ? this.#contacts.nextLost() : undefined
+    const id = lost === undefined ? table.contactToCheck(this.#env.clock.nowMs() - options.idleMs) : undefined
+    const peer = lost ?? (id === undefined ? undefined : this.#contacts.peerOf(id))
+    if (peer === undefined) return 'done'
+    const isThere = await this.#contacts.ping(peer, options.signal).catch(() => false)
+    return isThere || lost !== undefined ? 'done' : 'soon'
+  }
+
+  async #meet(named: readonly Peer[], signal: AbortSignal): Promise<void> {
+    const strangers = named.filter(({ id }) => this.#contacts.table.wants(id))
+    await this.pingAll(strangers.slice(0, MAX_MEETINGS), signal)
   }
 
   /** Pings each; the table takes the outcomes. */

@@ -115,37 +115,78 @@ describe('the table', () => {
     expect(table.size).toBe(1)
   })
 
-  test('a full bucket asks for its longest silent contact to be pinged, once, and keeps it when it answers', () => {
+  test('a newcomer to a full bucket waits, and pushes nobody out', () => {
     const { table, members } = fullBucket()
     const newcomer = near(keyOfNode(own), 3)
 
-    expect(table.seen(newcomer, 50)).toEqual({ kind: 'waiting', check: members[0] })
-    expect(table.seen(near(keyOfNode(own), 3), 51)).toEqual({ kind: 'waiting', check: undefined })
-    expect(table.has(newcomer)).toBe(false)
-    table.seen(members[0]!, 52)
+    expect(table.wants(newcomer)).toBe(false)
+    expect(table.seen(newcomer, 50)).toEqual({ kind: 'waiting' })
 
-    expect(table.has(members[0]!)).toBe(true)
     expect(table.has(newcomer)).toBe(false)
-    // It has just been heard of: the next check is the next one's.
-    expect(table.seen(newcomer, 53)).toEqual({ kind: 'waiting', check: members[1] })
+    expect(members.every((id) => table.has(id))).toBe(true)
   })
 
-  test('a full bucket has nobody pinged that was heard of lately', () => {
-    const table = new RoutingTable(own, { freshMs: 100 })
-    const members = Array.from({ length: 20 }, () => near(keyOfNode(own), 3))
-    for (const id of members) table.seen(id, 0)
+  test('a newcomer among the twenty nearest takes the place of the farthest in its full bucket, which waits', () => {
+    const table = new RoutingTable(own)
+    const deeper = Array.from({ length: 12 }, (_, at) => near(keyOfNode(own), 4 + at))
+    for (const id of deeper) table.seen(id, 0)
+    const all = sorted(
+      Array.from({ length: 22 }, () => near(keyOfNode(own), 3)),
+      keyOfNode(own),
+    )
+    // The nearest of the bucket comes last, after the farthest.
+    const [nearest, ...members] = all.slice(0, 21) as [NodeId, ...NodeId[]]
+    for (const id of members) table.seen(id, 1)
+    const farthest = members.at(-1)!
 
-    expect(table.seen(near(keyOfNode(own), 3), 99)).toEqual({ kind: 'waiting', check: undefined })
-    expect(table.seen(near(keyOfNode(own), 3), 100)).toEqual({ kind: 'waiting', check: members[0] })
+    expect(table.wants(all[21]!)).toBe(false)
+    expect(table.seen(all[21]!, 2)).toEqual({ kind: 'waiting' })
+    expect(table.wants(nearest)).toBe(true)
+    expect(table.seen(nearest, 3)).toEqual({ kind: 'added', evicted: farthest })
+
+    expect(table.size).toBe(32)
+    expect(table.wants(nearest)).toBe(false)
+    expect(table.failed(members[0]!)).toEqual({ removed: true, promoted: farthest })
   })
 
-  test('who took a place after waiting is the first to be checked for the next', () => {
+  test('however many newcomers are near, those that are not among the twenty nearest push nobody out', () => {
+    const { table, members } = fullBucket()
+    const closest = near(keyOfNode(own), 3)
+
+    for (let run = 0; run < 100; run += 1) table.seen(near(keyOfNode(own), 3), run)
+
+    expect(table.seen(closest, 101)).toEqual({ kind: 'waiting' })
+    expect(members.every((id) => table.has(id))).toBe(true)
+  })
+
+  test('names for a check who failed most, then who was silent longest, and nobody who was heard of lately', () => {
+    const table = new RoutingTable(own)
+    const [first, second, third] = [0, 1, 2].map((bits) => near(keyOfNode(own), bits)) as [
+      NodeId,
+      NodeId,
+      NodeId,
+    ]
+    for (const [at, id] of [first, second, third].entries()) table.seen(id, at)
+
+    expect(table.contactToCheck(0)).toBeUndefined()
+    expect(table.contactToCheck(1)).toBe(first)
+    expect(table.contactToCheck(10)).toBe(first)
+    table.seen(first, 9)
+    expect(table.contactToCheck(9)).toBe(second)
+    table.failed(third)
+    expect(table.contactToCheck(0)).toBe(third)
+    table.failed(first)
+    table.failed(first)
+    expect(table.contactToCheck(10)).toBe(first)
+  })
+
+  test('who took a place after waiting is the first to be checked', () => {
     const { table, members } = fullBucket()
     const waiting = near(keyOfNode(own), 3)
     table.seen(waiting, 50)
     table.failed(members[0]!)
 
-    expect(table.seen(near(keyOfNode(own), 3), 51)).toEqual({ kind: 'waiting', check: waiting })
+    expect(table.contactToCheck(0)).toBe(waiting)
   })
 
   test('a contact of a full bucket that does not answer gives its place to the latest that waits', () => {
@@ -159,7 +200,7 @@ describe('the table', () => {
     expect(table.has(members[0]!)).toBe(false)
     expect(table.has(late)).toBe(true)
     expect(table.has(early)).toBe(false)
-    expect(table.size).toBe(20)
+    expect(table.size).toBe(40)
     expect(table.failed(members[1]!)).toEqual({ removed: true, promoted: early })
   })
 
@@ -173,16 +214,6 @@ describe('the table', () => {
     expect(promoted).toEqual([...waiting.slice(1).reverse(), undefined])
     // Nobody waits any more: the eleventh has further chances.
     expect(table.has(members[10]!)).toBe(true)
-  })
-
-  test('a check that ended without an answer either way can be made again', () => {
-    const { table, members } = fullBucket()
-    const newcomer = near(keyOfNode(own), 3)
-    table.seen(newcomer, 50)
-
-    table.endCheck(members[0]!)
-
-    expect(table.seen(newcomer, 51)).toEqual({ kind: 'waiting', check: members[0] })
   })
 
   test('where nobody waits a contact has three chances, is not told to others meanwhile, and an answer clears it', () => {
@@ -211,12 +242,34 @@ describe('the table', () => {
     table.touch(keyInBucket(keyOfNode(own), { prefixBits: 1, random: rng.bytes(32) }), 100)
     expect(table.staleBuckets(100)).toEqual([0, 2])
     expect(table.staleBuckets(101)).toEqual([0, 1, 2])
+    table.touchDeeper(1, 101)
+    expect(table.staleBuckets(101)).toEqual([0])
+    expect(table.staleBuckets(102)).toEqual([0, 1, 2])
+  })
+
+  test('the bucket to refresh is the one left alone longest, and a full one only if it was silent too', () => {
+    const { table } = fullBucket()
+    for (const bits of [0, 1, 2]) {
+      table.seen(near(keyOfNode(own), bits), 0)
+      table.touch(keyInBucket(keyOfNode(own), { prefixBits: bits, random: rng.bytes(32) }), 5 - bits)
+    }
+    table.touchDeeper(4, 100)
+
+    // The members of the full bucket were seen at 0 to 19, and nobody looked into it.
+    expect(table.bucketToRefresh(20)).toBe(3)
+    expect(table.bucketToRefresh(19)).toBe(2)
+    expect(table.bucketToRefresh(4)).toBe(2)
+    expect(table.bucketToRefresh(3)).toBeUndefined()
   })
 })
 
-/** A table whose bucket of three shared bits is full; its members in the order in which they were seen. */
+/**
+ * A table whose bucket of three shared bits is full, with twenty siblings that are nearer; the members of
+ * the bucket in the order in which they were seen.
+ */
 function fullBucket() {
   const table = new RoutingTable(own)
+  for (let at = 0; at < 20; at += 1) table.seen(near(keyOfNode(own), 4 + at), 200)
   const members = Array.from({ length: 20 }, () => near(keyOfNode(own), 3))
   for (const [at, id] of members.entries()) table.seen(id, at)
   return { table, members }
