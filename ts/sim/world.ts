@@ -1,16 +1,19 @@
-import { createHash } from 'node:crypto'
 import type { Clock, Timer } from '../base/clock.ts'
 import { EspalierError } from '../base/error.ts'
-import { EventHeap, type SimEvent } from './event-heap.ts'
+import { EventHeap } from './event-heap.ts'
 import { SeededRng } from './rng.ts'
+import { Trace } from './trace.ts'
 
 /** Wall clock of every world at its start: 2026-01-01T00:00:00Z. */
 const START_UNIX_MS = 1_767_225_600_000
 
+/** Taken before anybody can replace the global one to prove that nobody below uses it. */
+const afterMicrotasks = setImmediate
+
 /**
- * Simulated time. Events run in order of (time, scheduling); promise continuations run between
- * instants, all of an instant's at once, so that a turn of the host's loop is paid for each instant and
- * not for each event. Equal seeds give equal traces.
+ * Simulated time, in whole milliseconds. Events run in order of (time, scheduling); promise continuations
+ * run between instants, all of an instant's at once, so that a turn of the host's loop is paid for each
+ * instant and not for each event. Equal seeds give equal traces.
  *
  * @example
  * ```ts
@@ -28,13 +31,12 @@ export class World {
   /** The clock of whoever lives in this world. Its timers run as events. */
   readonly clock: Clock = {
     nowMs: () => this.#nowMs,
-    unixMs: () => START_UNIX_MS + Math.floor(this.#nowMs),
+    unixMs: () => START_UNIX_MS + this.#nowMs,
     setTimer: (delayMs, callback) => this.schedule(delayMs, callback),
   }
   readonly #heap = new EventHeap()
-  readonly #trace = createHash('sha256')
+  readonly #trace = new Trace()
   #nowMs = 0
-  #sequence = 0
   #running = false
 
   constructor(options: { readonly seed: string | number }) {
@@ -45,36 +47,29 @@ export class World {
     return this.#nowMs
   }
 
-  /** Runs `callback` once, `delayMs` from now in simulated time. */
+  /** Runs `callback` once, `delayMs` from now in simulated time, rounded up to whole milliseconds. */
   schedule(delayMs: number, callback: () => void): Timer {
-    const event: SimEvent = {
-      atMs: this.#nowMs + Math.max(0, delayMs),
-      sequence: this.#sequence,
-      run: callback,
-      cancelled: false,
-    }
-    this.#sequence += 1
-    this.#heap.push(event)
-    return {
-      cancel: () => {
-        event.cancelled = true
-      },
-    }
+    return this.#heap.push(this.#nowMs + wholeMs(delayMs), callback)
   }
 
   /** Adds a line to the trace, under the present time. */
   record(line: string): void {
-    this.#trace.update(`${this.#nowMs} ${line}\n`)
+    this.#trace.line(`${this.#nowMs} ${line}\n`)
+  }
+
+  /** Adds three small integers to the trace, under the present time. */
+  recordNumbers(a: number, b: number, c: number): void {
+    this.#trace.words(this.#nowMs, a, b, c)
   }
 
   /** SHA-256 over everything recorded so far: equal for equal runs. */
   traceHash(): string {
-    return this.#trace.copy().digest('hex')
+    return this.#trace.digest()
   }
 
   /** Lets `durationMs` pass. Throws what an event throws. */
   async run(durationMs: number): Promise<void> {
-    const untilMs = this.#nowMs + durationMs
+    const untilMs = this.#nowMs + wholeMs(durationMs)
     await this.#loop(untilMs, () => false)
     this.#nowMs = untilMs
   }
@@ -103,10 +98,10 @@ export class World {
     try {
       await drainMicrotasks()
       while (!isDone()) {
-        let event = this.#heap.popDue(untilMs)
-        if (event === undefined) return
-        this.#nowMs = event.atMs
-        for (; event !== undefined; event = this.#heap.popDue(this.#nowMs)) event.run()
+        const atMs = this.#heap.nextAtMs()
+        if (atMs > untilMs) return
+        this.#nowMs = atMs
+        while (this.#heap.nextAtMs() === atMs) this.#heap.pop()?.()
         await drainMicrotasks()
       }
     } finally {
@@ -117,5 +112,9 @@ export class World {
 
 /** The host empties its whole microtask queue before it turns to the next macrotask. */
 function drainMicrotasks(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
+  return new Promise((resolve) => afterMicrotasks(resolve))
+}
+
+function wholeMs(durationMs: number): number {
+  return Math.max(0, Math.ceil(durationMs))
 }

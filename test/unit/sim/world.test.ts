@@ -132,34 +132,56 @@ describe('simulated time', () => {
 })
 
 describe('the event heap', () => {
-  test('gives events back sorted, whatever the order they came in', () => {
+  test('gives events back sorted, without the cancelled, whatever the order they came in', () => {
+    const plans = fc.array(fc.record({ atMs: fc.nat(50), isCancelled: fc.boolean() }), { maxLength: 200 })
     fc.assert(
-      fc.property(fc.array(fc.nat(50)), (times) => {
+      fc.property(plans, (events) => {
         const heap = new EventHeap()
-        times.forEach((atMs, sequence) =>
-          heap.push({ atMs, sequence, run: () => undefined, cancelled: false }),
-        )
-        const expected = times
-          .map((atMs, sequence) => [atMs, sequence])
-          .sort(([a = 0, i = 0], [b = 0, j = 0]) => a - b || i - j)
+        const ran: number[] = []
+        events.forEach(({ atMs, isCancelled }, at) => {
+          const timer = heap.push(atMs, () => ran.push(at))
+          if (isCancelled) timer.cancel()
+        })
+        const kept = events.map((event, at) => ({ ...event, at })).filter(({ isCancelled }) => !isCancelled)
 
-        const popped = times.map(() => heap.popDue(Infinity)).map((event) => [event?.atMs, event?.sequence])
+        expect(heap.size).toBe(kept.length)
+        while (heap.nextAtMs() < Infinity) heap.pop()?.()
 
-        expect(popped).toEqual(expected)
-        expect([heap.popDue(Infinity), heap.size]).toEqual([undefined, 0])
+        expect(ran).toEqual(kept.sort((a, b) => a.atMs - b.atMs || a.at - b.at).map(({ at }) => at))
+        expect([heap.pop(), heap.size]).toEqual([undefined, 0])
       }),
     )
   })
 
-  test('holds back what is not due, and drops what was cancelled', () => {
+  test('stays in order over many more events than it began with, most of them cancelled', () => {
     const heap = new EventHeap()
-    const cancelled = { atMs: 1, sequence: 0, run: () => undefined, cancelled: true }
-    const due = { atMs: 2, sequence: 1, run: () => undefined, cancelled: false }
-    heap.push(due)
-    heap.push(cancelled)
+    const rng = new SeededRng('heap')
+    const ran: number[] = []
+    const timers = Array.from({ length: 20_000 }, () => {
+      const atMs = rng.below(1_000)
+      return { atMs, timer: heap.push(atMs, () => ran.push(atMs)) }
+    })
+    const kept = timers.filter(({ timer }, at) => {
+      if (at % 5 !== 0) timer.cancel()
+      return at % 5 === 0
+    })
 
-    expect(heap.popDue(1)).toBeUndefined()
-    expect(heap.popDue(2)).toBe(due)
+    while (heap.nextAtMs() < Infinity) heap.pop()?.()
+
+    expect(ran).toEqual(kept.map(({ atMs }) => atMs).sort((a, b) => a - b))
+  })
+
+  test('a late cancel does not hit the event that has taken the place', () => {
+    const heap = new EventHeap()
+    const first = heap.push(1, () => undefined)
+    heap.pop()
+    let ran = false
+    heap.push(2, () => (ran = true))
+
+    first.cancel()
+    heap.pop()?.()
+
+    expect(ran).toBe(true)
   })
 })
 
