@@ -9,11 +9,11 @@ const LAYERS: Readonly<Record<string, number>> = {
   base: 0,
   native: 1,
   net: 1,
-  sim: 1,
   storage: 1,
   dht: 2,
   placement: 2,
   objects: 3,
+  sim: 4,
   metrics: 5,
   node: 5,
   cli: 6,
@@ -22,7 +22,6 @@ const LAYERS: Readonly<Record<string, number>> = {
 /** Within a layer, imports go along these arrows only. */
 const ARROWS: Readonly<Record<string, readonly string[]>> = {
   net: ['native'],
-  sim: ['native', 'net', 'storage'],
   storage: ['native'],
   node: ['metrics'],
 }

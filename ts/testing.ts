@@ -29,8 +29,16 @@ export {
   type Transport,
 } from './net/transport.ts'
 export { localNetwork, type LocalNetwork, type LocalNetworkOptions } from './node/local-network.ts'
+export { type DiskFaults, type SimDisk } from './sim/disk.ts'
 export { simEnv } from './sim/env.ts'
 export { SimNetwork, type NetworkPath, type SimEndpoint, type SimNetworkOptions } from './sim/network.ts'
+export { type SimRpcNetworkOptions } from './sim/rpc-network.ts'
 export { type SeededRng } from './sim/rng.ts'
+export {
+  simulatedNetwork,
+  type SimulatedNetwork,
+  type SimulatedNetworkOptions,
+} from './sim/simulated-network.ts'
+export { type SimulatedNode } from './sim/simulated-node.ts'
 export { SimTransport } from './sim/transport.ts'
 export { World } from './sim/world.ts'

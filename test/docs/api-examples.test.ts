@@ -28,6 +28,7 @@ const WANTED = [
   'outboard',
   'ErasureCoder',
   'localNetwork',
+  'simulatedNetwork',
   'World',
 ]
 

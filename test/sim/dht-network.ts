@@ -5,7 +5,7 @@ import { Dht } from '../../ts/dht/dht.ts'
 import type { Address } from '../../ts/net/address.ts'
 import { Rpc } from '../../ts/net/rpc.ts'
 import { simEnv } from '../../ts/sim/env.ts'
-import { SimNetwork } from '../../ts/sim/network.ts'
+import { SimNetwork, type SimNetworkOptions } from '../../ts/sim/network.ts'
 import { SimTransport } from '../../ts/sim/transport.ts'
 import { World } from '../../ts/sim/world.ts'
 import { memoryStore } from '../../ts/storage/memory.ts'
@@ -27,9 +27,9 @@ export class DhtNetwork {
   readonly sim: SimNetwork
   readonly nodes: DhtNode[] = []
 
-  constructor(seed: string) {
+  constructor(seed: string, options: SimNetworkOptions = {}) {
     this.world = new World({ seed })
-    this.sim = new SimNetwork(this.world)
+    this.sim = new SimNetwork(this.world, options)
   }
 
   /** Starts `count` nodes, each joining through the first. */

@@ -1,0 +1,210 @@
+import type { Clock } from '../base/clock.ts'
+import { EspalierError } from '../base/error.ts'
+import { checkChanges, checkKey, checkLimit, checkTable, closedError } from '../storage/checks.ts'
+import type { Change, Row, Store, TableName } from '../storage/store.ts'
+import { BytePool } from './byte-pool.ts'
+import { DiskTable } from './disk-table.ts'
+import type { SeededRng } from './rng.ts'
+import type { World } from './world.ts'
+
+/**
+ * What goes wrong on a simulated disk from now on.
+ *
+ * @category Simulator
+ */
+export interface DiskFaults {
+  /** What one write takes. Default 0 ms. */
+  readonly writeMs?: number
+  /** Share of writes that fail and change nothing. Default 0. */
+  readonly failRatio?: number
+  /** No room: every write but deletions is `STORAGE_FULL`. Default false. */
+  readonly isFull?: boolean
+  /** Share of the rows under way that a crash leaves torn, `STORAGE_CORRUPT` from then on. Default 0: a write is all or nothing. */
+  readonly tornRatio?: number
+}
+
+/**
+ * What a simulated node keeps over crashes. `open` gives the `Store` of one process.
+ *
+ * @category Simulator
+ */
+export class SimDisk {
+  readonly #world: World
+  readonly #clock: Clock
+  readonly #rng: SeededRng
+  readonly #pool: BytePool
+  /** At most one for each name. */
+  readonly #tables = new Map<TableName, DiskTable>()
+  /** Writes that are not on disk yet. Bounded by what the node writes within `writeMs`. */
+  readonly #underWay = new Set<readonly Change[]>()
+  #faults: DiskFaults = {}
+  #open: DiskStore | undefined
+
+  /** @internal */
+  constructor(
+    world: World,
+    options: {
+      readonly rng: SeededRng
+      /** Decides what has expired. Default: that of the world. */
+      readonly clock?: Clock
+      /** Shared by the disks of one world. Default: its own. */
+      readonly pool?: BytePool
+    },
+  ) {
+    this.#world = world
+    this.#rng = options.rng
+    this.#clock = options.clock ?? world.clock
+    this.#pool = options.pool ?? new BytePool()
+  }
+
+  /** Replaces the faults that there were; without arguments all is well. */
+  setFaults(faults: DiskFaults = {}): void {
+    this.#faults = faults
+  }
+
+  /**
+   * The store of a process that starts now. One at a time: `STORAGE_BUSY`.
+   *
+   * @internal
+   */
+  open(): Store {
+    if (this.#open?.isClosed === false) {
+      throw new EspalierError('STORAGE_BUSY', 'another process has the store open')
+    }
+    this.#open = new DiskStore(this)
+    return this.#open
+  }
+
+  /**
+   * The process ends without a word: what is not on disk yet is lost, or torn.
+   *
+   * @internal
+   */
+  crash(): void {
+    this.#open?.cutOff()
+    const { tornRatio = 0 } = this.#faults
+    for (const changes of this.#underWay) {
+      for (const { table, key } of changes) {
+        if (tornRatio > 0 && this.#rng.float() < tornRatio) this.#table(table).tear(key)
+      }
+    }
+    this.#underWay.clear()
+  }
+
+  /** @internal */
+  read<T>(table: TableName, look: (table: DiskTable, nowUnixMs: number) => T): T {
+    checkTable(table)
+    return look(this.#table(table), this.#clock.unixMs())
+  }
+
+  /**
+   * Resolves when all is on disk.
+   *
+   * @internal
+   */
+  async write(changes: readonly Change[]): Promise<void> {
+    const { writeMs = 0, failRatio = 0, isFull = false } = this.#faults
+    const copies = changes.map((change) => ({
+      ...change,
+      key: Uint8Array.from(change.key),
+      value: change.value === undefined ? undefined : Uint8Array.from(change.value),
+    }))
+    if (writeMs > 0) {
+      this.#underWay.add(copies)
+      await new Promise<void>((resolve) => {
+        this.#world.schedule(writeMs, resolve)
+      })
+      // A crash came first: nobody is there to be told.
+      if (!this.#underWay.delete(copies)) throw closedError()
+    }
+    if (isFull && changes.some(({ value }) => value !== undefined)) {
+      throw new EspalierError('STORAGE_FULL', 'there is no room on the disk')
+    }
+    if (failRatio > 0 && this.#rng.float() < failRatio) {
+      throw new EspalierError('STORAGE_CORRUPT', 'the disk could not write')
+    }
+    for (const change of copies) this.#table(change.table).apply(change)
+  }
+
+  #table(name: TableName): DiskTable {
+    let table = this.#tables.get(name)
+    if (table === undefined) this.#tables.set(name, (table = new DiskTable(this.#pool)))
+    return table
+  }
+}
+
+/** What one process sees of its disk. */
+class DiskStore implements Store {
+  readonly #disk: SimDisk
+  isClosed = false
+  #isCutOff = false
+  #pendingCalls = 0
+
+  constructor(disk: SimDisk) {
+    this.#disk = disk
+  }
+
+  get pendingCalls(): number {
+    return this.#pendingCalls
+  }
+
+  async get(table: TableName, key: Uint8Array): Promise<Row | undefined> {
+    return this.#run(() => {
+      checkKey(key)
+      return this.#disk.read(table, (rows, nowUnixMs) => rows.get(key, nowUnixMs))
+    })
+  }
+
+  async write(changes: readonly Change[]): Promise<void> {
+    return this.#run(() => {
+      checkChanges(changes)
+      return this.#disk.write(changes)
+    })
+  }
+
+  async scan(
+    table: TableName,
+    range: { readonly from?: Uint8Array; readonly limit: number },
+  ): Promise<readonly Row[]> {
+    return this.#run(() => {
+      checkLimit(range.limit)
+      if (range.from !== undefined) checkKey(range.from)
+      return this.#disk.read(table, (rows, nowUnixMs) => rows.scan(range, nowUnixMs))
+    })
+  }
+
+  async takeExpired(table: TableName, options: { readonly limit: number }): Promise<readonly Row[]> {
+    return this.#run(() => {
+      checkLimit(options.limit)
+      return this.#disk.read(table, (rows, nowUnixMs) => rows.takeExpired(options.limit, nowUnixMs))
+    })
+  }
+
+  async count(table: TableName): Promise<number> {
+    return this.#run(() => this.#disk.read(table, (rows, nowUnixMs) => rows.count(nowUnixMs)))
+  }
+
+  async close(): Promise<void> {
+    this.isClosed = true
+    return Promise.resolve()
+  }
+
+  /** As `kill -9`: what is under way is not answered any more, for nobody is there to hear. */
+  cutOff(): void {
+    this.isClosed = true
+    this.#isCutOff = true
+  }
+
+  /** Answers in a later turn, as the durable store does, so that callers can't come to depend on less. */
+  async #run<T>(action: () => Promise<T> | T): Promise<T> {
+    if (this.isClosed) throw closedError()
+    this.#pendingCalls += 1
+    try {
+      const result = await action()
+      if (this.#isCutOff) throw closedError()
+      return result
+    } finally {
+      this.#pendingCalls -= 1
+    }
+  }
+}

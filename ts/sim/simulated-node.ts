@@ -1,0 +1,148 @@
+import type { Clock } from '../base/clock.ts'
+import { EspalierError } from '../base/error.ts'
+import type { NodeId } from '../base/identity.ts'
+import { silentLog, type Log } from '../base/log.ts'
+import type { Meter } from '../base/metrics.ts'
+import { Dht, type DhtOptions } from '../dht/dht.ts'
+import type { Address, PeerAddress } from '../net/address.ts'
+import type { CallOptions } from '../net/transport.ts'
+import { StubSigner } from './crypto.ts'
+import type { BytePool } from './byte-pool.ts'
+import { SimDisk } from './disk.ts'
+import type { SimRpcNetwork } from './rpc-network.ts'
+import type { SimRpc } from './rpc.ts'
+
+/** What a simulated node is made of. */
+export interface NodeParts {
+  readonly network: SimRpcNetwork
+  readonly name: string
+  readonly metrics: Meter
+  readonly pool: BytePool
+  readonly log?: Log | undefined
+  readonly dht?: Omit<DhtOptions, 'ownAddresses'> | undefined
+}
+
+/**
+ * One node of a {@link simulatedNetwork}: the table and the records of the product, over simulated network,
+ * disk, clock and signatures.
+ *
+ * @category Simulator
+ */
+export class SimulatedNode {
+  readonly id: NodeId
+  /** What it keeps over crashes, and what goes wrong there. */
+  readonly disk: SimDisk
+  readonly #parts: NodeParts
+  readonly #crypto: StubSigner
+  readonly #rng
+  /** Its wall clock is off by this. */
+  #skewMs = 0
+  #incarnation = 0
+  #rpc: SimRpc
+  #dht: Dht
+
+  /** @internal */
+  constructor(parts: NodeParts) {
+    this.#parts = parts
+    const { world } = parts.network
+    this.#rng = world.rng.split(`node ${parts.name}`)
+    this.#crypto = new StubSigner(this.#rng.split('key'))
+    this.id = this.#crypto.id
+    this.disk = new SimDisk(world, { rng: this.#rng.split('disk'), clock: this.#clock, pool: parts.pool })
+    this.#rpc = parts.network.attach(this.id)
+    this.#dht = this.#makeDht()
+  }
+
+  /** Where it is reached. */
+  get address(): Address {
+    return this.#rpc.address
+  }
+
+  /** Whether it runs. */
+  get isUp(): boolean {
+    return this.#rpc.isUp
+  }
+
+  /**
+   * The table of the present incarnation.
+   *
+   * @internal
+   */
+  get dht(): Dht {
+    return this.#dht
+  }
+
+  /**
+   * The network of the present incarnation.
+   *
+   * @internal
+   */
+  get rpc(): SimRpc {
+    return this.#rpc
+  }
+
+  /** Starts to answer and to look after its table. `crash` and `start` again are a restart. */
+  async start(): Promise<void> {
+    if (this.isUp) throw new EspalierError('INVALID_STATE', 'the node runs already')
+    if (this.#incarnation > 0) {
+      this.#rpc = this.#parts.network.attach(this.id)
+      this.#dht = this.#makeDht()
+    }
+    this.#incarnation += 1
+    await this.#dht.load()
+    this.#rpc.start()
+    await this.#dht.start()
+  }
+
+  /** Joins through nodes that are known by address. Codes: `PEER_UNREACHABLE`, `TIMEOUT`, `CLOSED`. */
+  join(peers: readonly PeerAddress[], options: CallOptions = {}): Promise<void> {
+    return this.#dht.bootstrap(peers, options)
+  }
+
+  /** Ends as `kill -9` does: nobody is told, and what was not on disk is gone. */
+  crash(): void {
+    this.disk.crash()
+    this.#rpc.stop()
+    // What a dead process no longer runs. What it still tries to write is refused.
+    this.#dht.stop().catch(() => undefined)
+  }
+
+  /** From now on the wall clock shows so much more than that of the world; liveness goes by another clock. */
+  setClockSkew(skewMs: number): void {
+    this.#skewMs = skewMs
+  }
+
+  /** Stores a named value of this node, as `EspalierNode.put` does. */
+  put(
+    name: string,
+    value: Uint8Array,
+    options: CallOptions & { readonly expectSequence?: number } = {},
+  ): Promise<{ readonly sequence: number; readonly accepted: readonly NodeId[] }> {
+    return this.#dht.putValue(name, value, options)
+  }
+
+  /** Reads a named value, as `EspalierNode.get` does; default owner: this node. */
+  get(
+    name: string,
+    { owner = this.id, ...options }: CallOptions & { readonly owner?: NodeId } = {},
+  ): Promise<{ readonly value: Uint8Array; readonly sequence: number } | undefined> {
+    return this.#dht.getValue(name, { owner }, options)
+  }
+
+  /** Nodes in the routing table. */
+  peers(): readonly { readonly id: NodeId; readonly addresses: readonly Address[] }[] {
+    return this.#dht.peers()
+  }
+
+  get #clock(): Clock {
+    const { clock } = this.#parts.network.world
+    return { ...clock, unixMs: () => clock.unixMs() + this.#skewMs }
+  }
+
+  #makeDht(): Dht {
+    const { log = silentLog, metrics, dht = {} } = this.#parts
+    const rpc = this.#rpc
+    const env = { clock: this.#clock, rng: this.#rng, log, metrics, crypto: this.#crypto }
+    return new Dht({ rpc, env, store: this.disk.open() }, { ...dht, ownAddresses: () => rpc.addresses })
+  }
+}
