@@ -1,5 +1,5 @@
 import { EspalierError } from '../base/error.ts'
-import { fromNative, fromNativeText, native } from './error.ts'
+import { fromEventText, fromNative, native } from './error.ts'
 import { addon } from './load.ts'
 import { hold, release } from './queue.ts'
 import { figuresOf, NO_FIGURES } from './figures.ts'
@@ -268,7 +268,7 @@ export class NativeEndpoint implements Receiver {
     } else if (kind === EVENT.linkMoved) {
       this.#events.linkMoved(link, { remote: event.text(), outbound })
     } else if (kind === EVENT.linkClosed) {
-      this.#events.linkClosed(link, fromNativeText(event.text()))
+      this.#events.linkClosed(link, fromEventText(event.text()))
     } else {
       throw new EspalierError('INVALID_STATE', `the native addon told an unknown event ${kind}`)
     }
@@ -313,7 +313,7 @@ export class NativeEndpoint implements Receiver {
     const pending = this.#operations.get(event.first)
     if (pending === undefined) return
     this.#operations.delete(event.first)
-    if (event.second !== 1) pending.reject(fromNativeText(event.text(), 'PEER_REFUSED'))
+    if (event.second !== 1) pending.reject(fromEventText(event.text(), 'PEER_REFUSED'))
     else pending.resolve(value ?? event.payload())
   }
 

@@ -20,6 +20,21 @@ export function fromNativeText(text: string, unknown: ErrorCode = 'INVALID_STATE
   return new EspalierError(code, message, { details: detailsOf(code, message) })
 }
 
+/**
+ * As {@link fromNativeText}, for what an event told. It has no stack: that would say only that events are taken, and
+ * took longer than all else that a closed connection takes here.
+ */
+export function fromEventText(text: string, unknown?: ErrorCode): EspalierError {
+  const depth = Error.stackTraceLimit
+  // Without effect where the language's own objects are frozen.
+  Reflect.set(Error, 'stackTraceLimit', 0)
+  try {
+    return fromNativeText(text, unknown)
+  } finally {
+    Reflect.set(Error, 'stackTraceLimit', depth)
+  }
+}
+
 /** Calls native code and turns what it throws into an {@link EspalierError}. */
 export function native<T>(call: () => T): T {
   try {

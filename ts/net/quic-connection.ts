@@ -47,7 +47,8 @@ export class QuicConnection implements Connection {
   readonly #streams: Map<number, QuicStream>
   #remote: Address
   #outbound: boolean
-  #ending: EspalierError | undefined
+  #hasClosed = false
+  #lost: EspalierError | undefined
   #onClosed: (reason: EspalierError) => void = () => undefined
 
   constructor(
@@ -76,7 +77,7 @@ export class QuicConnection implements Connection {
 
   /** Whether it has ended, or this side has asked for it. @internal */
   get isEnding(): boolean {
-    return this.#ending !== undefined
+    return this.#hasClosed || this.#lost !== undefined
   }
 
   get outbound(): boolean {
@@ -107,19 +108,20 @@ export class QuicConnection implements Connection {
   sendDatagram(protocol: number, body: Uint8Array): boolean {
     checkInteger('protocol', protocol, 0, MAX_PROTOCOL)
     const own = checkBytes('body', body)
-    return this.#ending === undefined && this.#endpoint.sendDatagram(this.#link, protocol, own)
+    return !this.isEnding && this.#endpoint.sendDatagram(this.#link, protocol, own)
   }
 
   close(code: number): void {
     checkInteger('code', code, 0, MAX_CLOSE_CODE)
-    if (this.#ending !== undefined) return
-    this.#ending = new EspalierError('CLOSED', 'this side closed the connection')
+    if (this.isEnding) return
+    this.#hasClosed = true
     this.#endpoint.closeLink(this.#link, code)
   }
 
   stats(): ConnectionStats {
-    const [rttMs = 0, bytesSent = 0, bytesReceived = 0, packetsLost = 0] =
-      this.#ending === undefined ? this.#endpoint.stats(this.#link) : []
+    const [rttMs = 0, bytesSent = 0, bytesReceived = 0, packetsLost = 0] = this.isEnding
+      ? []
+      : this.#endpoint.stats(this.#link)
     const { keyExchange, signature, cipherSuite } = this.#endpoint
     return { keyExchange, signature, cipherSuite, rttMs, bytesSent, bytesReceived, packetsLost }
   }
@@ -143,8 +145,8 @@ export class QuicConnection implements Connection {
 
   /** @internal */
   onClosed(reason: EspalierError): void {
-    this.#ending ??= reason
-    this.#onClosed(this.#ending)
+    this.#lost ??= reason
+    this.#onClosed(this.#hasClosed && reason.code !== 'CLOSED' ? closedHere() : reason)
   }
 
   #request(protocol: number, body: Uint8Array, options: RequestOptions): Promise<Uint8Array> {
@@ -154,9 +156,14 @@ export class QuicConnection implements Connection {
   }
 
   #check(options: CallOptions): void {
-    if (this.#ending !== undefined) throw this.#ending
+    if (this.#hasClosed) throw closedHere()
+    if (this.#lost !== undefined) throw this.#lost
     throwIfAborted(options.signal)
   }
+}
+
+function closedHere(): EspalierError {
+  return new EspalierError('CLOSED', 'this side closed the connection')
 }
 
 /** A request whose arguments are in order. Throws `INVALID_ARGUMENT` and `LIMIT_EXCEEDED`. */

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { ERROR_CODES, EspalierError } from '../../../ts/base/error.ts'
-import { fromNative } from '../../../ts/native/error.ts'
+import { fromEventText, fromNative } from '../../../ts/native/error.ts'
 
 const crates = fileURLToPath(new URL('../../../crates', import.meta.url))
 
@@ -38,6 +38,16 @@ test('what has no known code is a fault of this library, never lost', () => {
   expect(fromNative('a string').code).toBe('INVALID_STATE')
   const own = new EspalierError('TIMEOUT', 'late')
   expect(fromNative(own)).toBe(own)
+})
+
+test('what an event told has its code and no frames, and other errors have theirs as before', () => {
+  const told = fromEventText('STREAM_RESET: the peer reset the stream with code 7')
+  const unknown = fromEventText('NO_SUCH_CODE: x', 'PEER_REFUSED')
+
+  expect(told).toMatchObject({ code: 'STREAM_RESET', details: { resetCode: 7 } })
+  expect(unknown.code).toBe('PEER_REFUSED')
+  expect(told.stack?.split('\n')).toHaveLength(1)
+  expect(new Error('another').stack?.split('\n').length).toBeGreaterThan(1)
 })
 
 /** Codes are the only upper-case words with an underscore, or `CLOSED` and the like, in quotes. */
