@@ -14,6 +14,7 @@ export const INSTRUMENTS = {
   dials: { kind: 'counter', labels: ['outcome'] },
   connectSeconds: { kind: 'histogram', labels: [], bounds: SECONDS },
   refusals: { kind: 'counter', labels: ['reason'] },
+  contactsRefused: { kind: 'counter', labels: ['network'] },
   lookups: { kind: 'counter', labels: ['purpose', 'outcome'] },
   lookupSeconds: { kind: 'histogram', labels: ['purpose'], bounds: SECONDS },
   lookupRequests: { kind: 'histogram', labels: ['purpose'], bounds: [0, 1, 2, 4, 8, 16, 32, 64, 128] },

@@ -1,5 +1,6 @@
 import type { NodeId } from '../base/identity.ts'
 import type { ContactRows } from './contact-rows.ts'
+import { NOWHERE, type NetworkKind, type NetworkPlace } from './diversity.ts'
 import { headOfNode, type KeyHead } from './key.ts'
 
 /** A node that completed a handshake with us. */
@@ -19,6 +20,11 @@ export type Sighting =
   | { readonly kind: 'known' | 'waiting' }
   /** `evicted` had to make room for a sibling. */
   | { readonly kind: 'added'; readonly evicted: NodeId | undefined }
+  /** Too many contacts come from its network. */
+  | { readonly kind: 'refused'; readonly network: NetworkKind }
+
+/** Where a node is, when the table has room for one more from there; else the network that has none. */
+export type Admission = NetworkPlace | NetworkKind
 
 /** What came of a failure: whether the contact left, and who took its place. */
 export interface Failure {
@@ -39,15 +45,20 @@ const KEPT: Failure = { removed: false, promoted: undefined }
 export class Bucket {
   readonly #rows: ContactRows
   readonly #maxWaiting: number
+  readonly #admit: (id: NodeId) => Admission
   /** Its block of rows; the first `size` of them are taken. */
   readonly first: number
   size = 0
   /** Newcomers that found the bucket full, latest last. Bounded by `maxWaiting`; most buckets never need it. */
   #waiting: NodeId[] | undefined
 
-  constructor(rows: ContactRows, options: { readonly maxWaiting: number }) {
+  constructor(
+    rows: ContactRows,
+    options: { readonly maxWaiting: number; readonly admit: (id: NodeId) => Admission },
+  ) {
     this.#rows = rows
     this.#maxWaiting = options.maxWaiting
+    this.#admit = options.admit
     this.first = rows.addBlock()
   }
 
@@ -69,8 +80,10 @@ export class Bucket {
       return KNOWN
     }
     if (!this.isFull) {
-      this.#append(id, sighting.head, sighting.nowMs)
       this.#stopWaiting(id)
+      const place = this.#admit(id)
+      if (typeof place === 'string') return { kind: 'refused', network: place }
+      this.#append(id, { ...sighting, place })
       return ADDED
     }
     this.#wait(id)
@@ -79,11 +92,12 @@ export class Bucket {
 
   /** Gives the place of a live contact to another; the contact waits for the next that gets free. */
   replace(row: number, id: NodeId, sighting: { readonly head: KeyHead; readonly nowMs: number }): Sighting {
+    const place = this.#admit(id)
+    if (typeof place === 'string') return { kind: 'refused', network: place }
     const evicted = this.#rows.ids[row]
     this.#stopWaiting(id)
-    this.size -= 1
-    this.#rows.move(this.first + this.size, row)
-    this.#append(id, sighting.head, sighting.nowMs)
+    this.#free(row)
+    this.#append(id, { ...sighting, place })
     if (evicted !== undefined) this.#wait(evicted)
     return { kind: 'added', evicted }
   }
@@ -109,6 +123,17 @@ export class Bucket {
     return row < 0 ? undefined : this.#replace(row)
   }
 
+  /** A contact is somewhere else now. It leaves when that network is full; answers whether it stays. */
+  move(id: NodeId): boolean {
+    const row = this.#rowOf(id)
+    if (row < 0) return false
+    this.#rows.setPlace(row, NOWHERE)
+    const place = this.#admit(id)
+    if (typeof place === 'string') return false
+    this.#rows.setPlace(row, place)
+    return true
+  }
+
   /** When somebody of it was heard of last; −∞ for an empty one. */
   seenLastAtMs(): number {
     const { seenAtMs } = this.#rows
@@ -126,26 +151,38 @@ export class Bucket {
     return -1
   }
 
-  #append(id: NodeId, head: KeyHead, seenAtMs: number): void {
+  #append(
+    id: NodeId,
+    contact: { readonly head: KeyHead; readonly place: NetworkPlace; readonly nowMs: number },
+  ): void {
     const row = this.first + this.size
     this.size += 1
     const rows = this.#rows
     rows.ids[row] = id
-    rows.high[row] = head.high
-    rows.low[row] = head.low
-    rows.seenAtMs[row] = seenAtMs
+    rows.high[row] = contact.head.high
+    rows.low[row] = contact.head.low
+    rows.setPlace(row, contact.place)
+    rows.seenAtMs[row] = contact.nowMs
     rows.failures[row] = 0
   }
 
-  /** The latest of those that wait is the likeliest to be alive. */
-  #replace(row: number): NodeId | undefined {
+  #free(row: number): void {
     this.size -= 1
     const last = this.first + this.size
     this.#rows.move(last, row)
-    this.#rows.ids[last] = undefined
-    const next = this.#waiting?.pop()
-    if (next !== undefined) this.#append(next, headOfNode(next), Number.NEGATIVE_INFINITY)
-    return next
+    this.#rows.clear(last)
+  }
+
+  /** The latest of those that wait is the likeliest to be alive; one whose network is full has waited in vain. */
+  #replace(row: number): NodeId | undefined {
+    this.#free(row)
+    for (let next = this.#waiting?.pop(); next !== undefined; next = this.#waiting?.pop()) {
+      const place = this.#admit(next)
+      if (typeof place === 'string') continue
+      this.#append(next, { head: headOfNode(next), place, nowMs: Number.NEGATIVE_INFINITY })
+      return next
+    }
+    return undefined
   }
 
   #wait(id: NodeId): void {

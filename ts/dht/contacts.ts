@@ -7,6 +7,7 @@ import type { MessageType } from '../net/message.ts'
 import type { Caller, RpcPort } from '../net/rpc-port.ts'
 import type { Change, Store } from '../storage/store.ts'
 import { Lost } from './lost.ts'
+import { networkPlaceOf, NOWHERE, type NetworkKnowledge } from './diversity.ts'
 import type { Peer } from './lookup.ts'
 import { MAX_ADDRESSES_BYTES, readAddresses, writeAddresses } from './peer-codec.ts'
 import { RoutingTable } from './routing-table.ts'
@@ -65,6 +66,7 @@ export class Contacts {
       readonly ownAddresses: () => readonly Address[]
       readonly requestTimeoutMs: number
       readonly bucketSize: number
+      readonly networks: NetworkKnowledge & { readonly allowPrivate: boolean }
       /** Contacts came or went, or moved: there is something to save. */
       readonly onChange: () => void
     },
@@ -76,7 +78,16 @@ export class Contacts {
     this.#ownAddresses = options.ownAddresses
     this.#requestTimeoutMs = options.requestTimeoutMs
     this.#onChange = options.onChange
-    this.table = new RoutingTable(deps.rpc.localId, { capacity: options.bucketSize })
+    this.table = new RoutingTable(deps.rpc.localId, {
+      capacity: options.bucketSize,
+      // The first address is that of the last handshake.
+      locate: (id) => {
+        const [address] = deps.rpc.addressesOf(id)
+        return address === undefined ? NOWHERE : networkPlaceOf(address.host, options.networks)
+      },
+    })
+    // Each handshake may come from elsewhere.
+    deps.rpc.onPeer(({ id }) => this.table.moved(id))
   }
 
   /** What this node says about itself. */
@@ -209,6 +220,9 @@ export class Contacts {
   #see(id: NodeId): void {
     const sighting = this.table.seen(id, this.#env.clock.nowMs())
     if (this.#unproved.size > 0) this.#unproved.delete(id)
+    if (sighting.kind === 'refused') {
+      this.#env.metrics.counter('contactsRefused', { network: sighting.network }).add()
+    }
     if (sighting.kind !== 'added') return
     this.#lost.delete(id)
     if (this.#newcomers.size < MAX_NEWCOMERS) this.#newcomers.add(id)

@@ -83,6 +83,7 @@ export class Dht {
     this.#contacts = new Contacts(deps, {
       ...checked,
       bucketSize: checked.k,
+      networks: checked,
       onChange: () => this.#onTableChange(),
     })
     const verifier = new Verifier(env.crypto)
@@ -212,6 +213,11 @@ export class Dht {
   /** Nodes in the routing table. */
   get peerCount(): number {
     return this.#contacts.table.size
+  }
+
+  /** How evenly the table spreads over networks: 0 (all contacts in one) to 1 (each in its own). */
+  get evenness(): number {
+    return this.#contacts.table.evenness
   }
 
   /** Records kept for others now, announcements of providers apart. */

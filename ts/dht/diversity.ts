@@ -1,10 +1,8 @@
-import type { NodeId } from '../base/identity.ts'
-import { parseGroups, prefixOf } from '../net/ip-literal.ts'
+import { parseGroups } from '../net/ip-literal.ts'
 import { rangeOf } from '../net/special-ranges.ts'
 
 /** A network whose nodes are counted together. */
-export type NetworkKind =
-  'ipv4' | 'ipv4/24' | 'ipv4/16' | 'ipv6/64' | 'ipv6/48' | 'ipv6/32' | 'asn' | 'unknown'
+export type NetworkKind = 'ipv4' | 'ipv4/24' | 'ipv4/16' | 'ipv6/64' | 'ipv6/48' | 'ipv6/32' | 'asn'
 
 /** Nodes of one network that a view of any size takes. */
 const CAPS: Readonly<Record<NetworkKind, number>> = {
@@ -15,8 +13,6 @@ const CAPS: Readonly<Record<NetworkKind, number>> = {
   'ipv6/48': 3,
   'ipv6/32': 10,
   asn: 20,
-  // No literal: nothing tells such addresses apart.
-  unknown: 1,
 }
 /** A larger view takes this share of it from one network. */
 const SHARE = 0.02
@@ -24,118 +20,115 @@ const SHARE = 0.02
 const SMALL_VIEW = 50
 const CAP_IPV4_SMALL = 2
 
+/**
+ * Where a node is, in twelve bytes. IPv4: the address in `low` below a `high` of zero. IPv6: the first 64 bits, which
+ * begin with a one wherever addresses are handed out. All zeros count for nothing.
+ */
+export interface NetworkPlace {
+  readonly high: number
+  readonly low: number
+  /** Number of the autonomous system; 0 when it is not known. */
+  readonly asn: number
+  /** Machines are for hire there: half as many nodes count. */
+  readonly isHosting: boolean
+}
+
+/** Places of the nodes of a view, one a row. Rows that are all zeros count for nothing. */
+export interface NetworkColumns {
+  readonly netHigh: Uint32Array
+  readonly netLow: Uint32Array
+  readonly asn: Uint32Array
+}
+
 /** What is known of addresses beside their bits; each answers nothing for an address that it does not know. */
 export interface NetworkKnowledge {
-  /** Number of the autonomous system. */
+  /** Number of the autonomous system, 1 to 2³² − 1. */
   readonly asnOf?: (host: string) => number | undefined
-  /** Whether machines are for hire there: half as many of them count. */
   readonly isHosting?: (host: string) => boolean
 }
 
-interface Network {
-  readonly kind: NetworkKind
-  readonly name: string
+/** The place of what is no matter where, or no literal of an address. */
+export const NOWHERE: NetworkPlace = { high: 0, low: 0, asn: 0, isHosting: false }
+
+/**
+ * The place of an IP literal. With `allowPrivate` loopback, private and other special ranges are {@link NOWHERE}:
+ * a network of one's own has all its nodes there.
+ */
+export function networkPlaceOf(
+  host: string,
+  options: NetworkKnowledge & { readonly allowPrivate: boolean },
+): NetworkPlace {
+  const groups = parseGroups(host)
+  if (groups === undefined || (options.allowPrivate && rangeOf(host) !== 'global')) return NOWHERE
+  const [a = 0, b = 0, c = 0, d = 0] = groups
+  const isV4 = groups.length === 2
+  return {
+    high: isV4 ? 0 : word(a, b),
+    low: isV4 ? word(a, b) : word(c, d),
+    asn: options.asnOf?.(host) ?? 0,
+    isHosting: options.isHosting?.(host) === true,
+  }
 }
 
 /**
- * How many nodes of one view (a routing table, a set of holders, a committee) come from one network, and whether
- * another may join: whoever rents a prefix gets a few places with it, however many nodes run there. A node counts
- * by the address that its packets come from, never by one that it claims. Decides only.
+ * The first network that has no room for another node in a view of `size` nodes; nothing when it may join. Whoever
+ * rents a prefix gets a few places with it, however many nodes run there.
  */
-export class Diversity {
-  readonly #isExempt: (host: string) => boolean
-  readonly #knowledge: NetworkKnowledge
-  /** Nodes of each network. Bounded by the members, times four. */
-  readonly #counts = new Map<string, number>()
-  /** Names of the networks of each node that counts. Bounded by the view. */
-  readonly #members = new Map<NodeId, readonly string[]>()
-
-  constructor(
-    options: {
-      /** Loopback, private and link-local addresses count for nothing: for networks of one's own. */
-      readonly allowPrivate: boolean
-    },
-    knowledge: NetworkKnowledge = {},
-  ) {
-    this.#isExempt = options.allowPrivate ? isSpecial : () => false
-    this.#knowledge = knowledge
+export function refusalOf(
+  place: NetworkPlace,
+  view: NetworkColumns & { readonly size: number },
+): NetworkKind | undefined {
+  const { high, low, asn } = place
+  if (high === 0 && low === 0 && asn === 0) return undefined
+  const { netHigh, netLow, asn: asns } = view
+  let narrow = 0
+  let middle = 0
+  let wide = 0
+  let system = 0
+  for (let row = 0; row < netHigh.length; row += 1) {
+    if (asn !== 0 && asns[row] === asn) system += 1
+    const highBits = (netHigh[row] ?? 0) ^ high
+    const lowBits = (netLow[row] ?? 0) ^ low
+    // The wide prefix is all of `high` for IPv6; half of `low`, below equal zeros in `high`, for IPv4.
+    if (highBits !== 0 || (high === 0 && lowBits >>> 16 !== 0)) continue
+    wide += 1
+    if (high === 0 ? lowBits >>> 8 === 0 : lowBits >>> 16 === 0) middle += 1
+    if (lowBits === 0) narrow += 1
   }
-
-  /**
-   * The first network that is full for another node at this address, in a view of `viewSize` nodes; nothing when it
-   * may join.
-   */
-  refusal(host: string, viewSize: number): NetworkKind | undefined {
-    const isHosting = this.#knowledge.isHosting?.(host) === true
-    return this.#networksOf(host).find(
-      ({ kind, name }) => (this.#counts.get(name) ?? 0) >= limitOf(kind, { viewSize, isHosting }),
-    )?.kind
-  }
-
-  /** Counts a node that joined the view, or that moved. Whether it may is {@link refusal}'s to say. */
-  add(id: NodeId, host: string): void {
-    this.remove(id)
-    const names = this.#networksOf(host).map(({ name }) => name)
-    if (names.length === 0) return
-    for (const name of names) this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1)
-    this.#members.set(id, names)
-  }
-
-  remove(id: NodeId): void {
-    for (const name of this.#members.get(id) ?? []) {
-      const left = (this.#counts.get(name) ?? 0) - 1
-      if (left > 0) this.#counts.set(name, left)
-      else this.#counts.delete(name)
-    }
-    this.#members.delete(id)
-  }
-
-  /**
-   * How evenly the counted nodes spread over IPv4 /16 and IPv6 /32 networks: Shannon's entropy over its largest
-   * value, 0 (all in one) to 1 (each in its own). 1 for fewer than two nodes.
-   */
-  get evenness(): number {
-    const counts = [...this.#counts]
-      .filter(([name]) => name.startsWith('4/16 ') || name.startsWith('6/32 '))
-      .map(([, count]) => count)
-    const total = counts.reduce((sum, count) => sum + count, 0)
-    if (total < 2) return 1
-    const entropy = counts.reduce((sum, count) => sum - (count / total) * Math.log(count / total), 0)
-    return entropy / Math.log(total)
-  }
-
-  #networksOf(host: string): readonly Network[] {
-    if (this.#isExempt(host)) return []
-    const groups = parseGroups(host)
-    if (groups === undefined) return [{ kind: 'unknown', name: 'unknown' }]
-    const networks: Network[] =
-      groups.length === 2
-        ? [
-            { kind: 'ipv4', name: prefixOf(groups, 32) },
-            { kind: 'ipv4/24', name: prefixOf(groups, 24) },
-            { kind: 'ipv4/16', name: prefixOf(groups, 16) },
-          ]
-        : [
-            { kind: 'ipv6/64', name: prefixOf(groups, 64) },
-            { kind: 'ipv6/48', name: prefixOf(groups, 48) },
-            { kind: 'ipv6/32', name: prefixOf(groups, 32) },
-          ]
-    const asn = this.#knowledge.asnOf?.(host)
-    if (asn !== undefined) networks.push({ kind: 'asn', name: `asn ${asn}` })
-    return networks
-  }
+  const kinds: readonly (readonly [NetworkKind, number])[] =
+    high === 0
+      ? [['ipv4', narrow], ['ipv4/24', middle], ['ipv4/16', wide], ['asn', system]] // prettier-ignore
+      : [['ipv6/64', narrow], ['ipv6/48', middle], ['ipv6/32', wide], ['asn', system]] // prettier-ignore
+  return kinds.find(([kind, count]) => count >= limitOf(kind, view.size, place.isHosting))?.[0]
 }
 
-function limitOf(
-  kind: NetworkKind,
-  { viewSize, isHosting }: { readonly viewSize: number; readonly isHosting: boolean },
-): number {
+/**
+ * How evenly the nodes of a view spread over IPv4 /16 and IPv6 /32 networks: Shannon's entropy over its largest value,
+ * 0 (all in one) to 1 (each in its own). 1 for fewer than two nodes.
+ */
+export function evennessOf({ netHigh, netLow }: NetworkColumns): number {
+  const counts = new Map<number, number>()
+  let total = 0
+  for (let row = 0; row < netHigh.length; row += 1) {
+    const high = netHigh[row] ?? 0
+    const low = netLow[row] ?? 0
+    if (high === 0 && low === 0) continue
+    const network = high === 0 ? low >>> 16 : high
+    counts.set(network, (counts.get(network) ?? 0) + 1)
+    total += 1
+  }
+  if (total < 2) return 1
+  let entropy = 0
+  for (const count of counts.values()) entropy -= (count / total) * Math.log(count / total)
+  return Math.max(0, entropy / Math.log(total))
+}
+
+function limitOf(kind: NetworkKind, viewSize: number, isHosting: boolean): number {
   const cap = kind === 'ipv4' && viewSize < SMALL_VIEW ? CAP_IPV4_SMALL : CAPS[kind]
   const limit = Math.max(cap, Math.floor(SHARE * viewSize))
   return isHosting ? Math.max(1, Math.floor(limit / 2)) : limit
 }
 
-function isSpecial(host: string): boolean {
-  const range = rangeOf(host)
-  return range !== undefined && range !== 'global'
+function word(left: number, right: number): number {
+  return ((left << 16) | right) >>> 0
 }

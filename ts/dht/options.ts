@@ -10,6 +10,16 @@ export interface DhtOptions {
   readonly serves?: boolean
   /** What this node tells others about where it is. Default: nothing. */
   readonly ownAddresses?: () => readonly Address[]
+  /**
+   * Contacts at loopback, private and other special addresses do not count for the limits of one network. Default false:
+   * of one IPv4 address there is 1 contact (2 among fewer than 50), of a /24 3, of a /16 10, of an IPv6 /64 1, of a /48 3,
+   * of a /32 10, of an autonomous system 20, or 2 % of the table where that is more.
+   */
+  readonly allowPrivate?: boolean
+  /** Number of the autonomous system of an address, where it is known. Default: of none. */
+  readonly asnOf?: (host: string) => number | undefined
+  /** Whether an address belongs to who hires machines out: half as many contacts count there. Default: none does. */
+  readonly isHosting?: (host: string) => boolean
   /** Nodes that keep a record, and contacts of one bucket. Default 20, at most 20. */
   readonly k?: number
   /** Requests in flight on each path of a look-up. Default 3. */
@@ -47,6 +57,15 @@ const TABLE = {
     'a function',
     { default: () => [] },
   ),
+  allowPrivate: flag({ default: false }),
+  asnOf: shape(
+    (value): value is (host: string) => number | undefined => typeof value === 'function',
+    'a function',
+    { default: () => undefined },
+  ),
+  isHosting: shape((value): value is (host: string) => boolean => typeof value === 'function', 'a function', {
+    default: () => false,
+  }),
   k: integer({ min: 1, max: 20, default: 20 }),
   alpha: integer({ min: 1, max: 32, default: 3 }),
   paths: integer({ min: 1, max: 16, default: 4 }),

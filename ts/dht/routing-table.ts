@@ -1,6 +1,7 @@
 import { keyOfNode, type Key, type NodeId } from '../base/identity.ts'
-import { Bucket, type Contact, type Failure, type Sighting } from './bucket.ts'
+import { Bucket, type Admission, type Contact, type Failure, type Sighting } from './bucket.ts'
 import { ContactRows } from './contact-rows.ts'
+import { evennessOf, NOWHERE, refusalOf, type NetworkPlace } from './diversity.ts'
 import {
   KEY_BITS,
   commonPrefixBits,
@@ -25,6 +26,7 @@ export class RoutingTable {
   readonly #own: Key
   readonly #ownHead: KeyHead
   readonly #maxWaiting: number
+  readonly #locate: (id: NodeId) => NetworkPlace
   readonly #rows: ContactRows
   /** By shared bits, made when the first contact comes, so that nobody pays for those that nobody is in. Bounded by 256. */
   readonly #buckets: (Bucket | undefined)[] = []
@@ -39,12 +41,15 @@ export class RoutingTable {
       readonly capacity?: number
       /** Newcomers remembered for a full bucket. Default 10. */
       readonly maxWaiting?: number
+      /** Where a node is, by the address that its packets come from. Default: nowhere, which nobody is counted by. */
+      readonly locate?: (id: NodeId) => NetworkPlace
     } = {},
   ) {
-    const { capacity = 20, maxWaiting = 10 } = options
+    const { capacity = 20, maxWaiting = 10, locate = () => NOWHERE } = options
     this.#own = keyOfNode(own)
     this.#ownHead = headOfKey(this.#own)
     this.#maxWaiting = maxWaiting
+    this.#locate = locate
     this.#rows = new ContactRows({ blockSize: capacity })
   }
 
@@ -52,7 +57,15 @@ export class RoutingTable {
     return this.#size
   }
 
-  /** A serving node proved its id to us now. This node itself is ignored. */
+  /** How evenly the contacts spread over networks: 0 to 1 ({@link evennessOf}). */
+  get evenness(): number {
+    return evennessOf(this.#rows)
+  }
+
+  /**
+   * A serving node proved its id to us now. This node itself is ignored, and one from a network that has as many
+   * contacts as it may have is refused.
+   */
   seen(id: NodeId, nowMs: number): Sighting {
     const head = headOfNode(id)
     const place = this.#placeOf(id, head)
@@ -79,6 +92,12 @@ export class RoutingTable {
     const before = bucket.size
     bucket.remove(id)
     this.#size += bucket.size - before
+  }
+
+  /** A contact's packets come from another address. It leaves when too many contacts are there already. */
+  moved(id: NodeId): void {
+    const bucket = this.#bucketOf(id)
+    if (bucket?.has(id) === true && !bucket.move(id)) this.remove(id)
   }
 
   has(id: NodeId): boolean {
@@ -240,7 +259,16 @@ export class RoutingTable {
 
   #bucketAt(place: number): Bucket {
     while (this.#buckets.length <= place) this.#buckets.push(undefined)
-    return (this.#buckets[place] ??= new Bucket(this.#rows, { maxWaiting: this.#maxWaiting }))
+    return (this.#buckets[place] ??= new Bucket(this.#rows, {
+      maxWaiting: this.#maxWaiting,
+      admit: (id) => this.#admit(id),
+    }))
+  }
+
+  #admit(id: NodeId): Admission {
+    const place = this.#locate(id)
+    const { netHigh, netLow, asn } = this.#rows
+    return refusalOf(place, { netHigh, netLow, asn, size: this.#size + 1 }) ?? place
   }
 
   #bucketOf(id: NodeId): Bucket | undefined {

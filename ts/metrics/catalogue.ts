@@ -172,6 +172,20 @@ const SERVICES: readonly NodeMetric[] = [
   },
   {
     kind: 'gauge',
+    name: 'routing_table_evenness',
+    labels: [],
+    help: 'How evenly the routing table spreads over IPv4 /16 and IPv6 /32 networks: 0 is one network, 1 as many as nodes',
+    read: single(({ source }) => source.dht.evenness),
+  },
+  {
+    kind: 'counter',
+    name: 'contacts_refused_total',
+    labels: labelsOf('contactsRefused'),
+    help: 'Sightings of nodes that the routing table had no place for because too many of it are in their network',
+    read: counted('contactsRefused'),
+  },
+  {
+    kind: 'gauge',
     name: 'stored_records',
     labels: [],
     help: 'Records that are kept for others',

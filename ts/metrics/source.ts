@@ -15,7 +15,7 @@ export interface MetricsSource {
     /** Live connections by who dialled. */
     connectionCounts(): { readonly inbound: number; readonly outbound: number }
   }
-  readonly dht: { readonly peerCount: number; readonly recordCount: number }
+  readonly dht: { readonly peerCount: number; readonly evenness: number; readonly recordCount: number }
   readonly store: { readonly pendingCalls: number }
   /** Nothing for a node that keeps nothing for others. */
   readonly shards:

@@ -71,7 +71,7 @@ async function open(options: CheckedOptions, signal: AbortSignal, closers: Close
   let addresses: readonly Address[] = []
   const dht = new Dht(
     { rpc, env, store },
-    { serves: mode === 'p2p', ownAddresses: () => (mode === 'p2p' ? addresses : []) },
+    { serves: mode === 'p2p', ownAddresses: () => (mode === 'p2p' ? addresses : []), allowPrivate },
   )
   const objects = new Objects({
     rpc,

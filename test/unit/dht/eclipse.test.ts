@@ -5,7 +5,7 @@ import { SeededRng } from '../../../ts/sim/rng.ts'
 
 const NODES = 10_000
 const NEAREST = 20
-const ROUNDS = 20_000
+const ROUNDS = 10_000
 const ORIGIN = keyFromBytes(new Uint8Array(32))
 
 interface Numbers {

@@ -240,7 +240,7 @@ export class FakeNode {
     this.serves = dhtOptions.serves ?? true
     this.dht = new Dht(
       { rpc: this.port, env: this.env, store: this.store },
-      { ownAddresses: () => (this.serves ? [this.port.address] : []), ...dhtOptions },
+      { allowPrivate: true, ownAddresses: () => (this.serves ? [this.port.address] : []), ...dhtOptions },
     )
   }
 
