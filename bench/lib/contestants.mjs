@@ -1,7 +1,7 @@
 // How the contestants of the groups are started.
 import { join } from 'node:path'
 import { existsSync } from 'node:fs'
-import { bench, nativeProgram, newerNode } from './paths.mjs'
+import { bench, nativeProgram, nativeTransport, newerNode } from './paths.mjs'
 import { Program } from './program.mjs'
 
 /** A program that computes: one process, one thread of measuring. */
@@ -14,7 +14,7 @@ export function node(path, { newer = false, env = {} } = {}) {
 
 /** The plain native program that computes. */
 export async function nativeCompute() {
-  const program = new Program(builtNative(), ['compute'])
+  const program = new Program(built(nativeProgram), ['compute'])
   return sessionOf(program)
 }
 
@@ -31,8 +31,16 @@ export function nodePair(path, { newer = false } = {}) {
 /** The plain native pair. */
 export function nativePair() {
   return pair(
-    () => Program.greeted(builtNative(), ['quinn-server']),
-    ({ address }) => [new Program(builtNative(), ['quinn-client', address])],
+    () => Program.greeted(built(nativeProgram), ['quinn-server']),
+    ({ address }) => [new Program(built(nativeProgram), ['quinn-client', address])],
+  )
+}
+
+/** Espalier's transport without JavaScript. */
+export function nativeTransportPair() {
+  return pair(
+    () => Program.greeted(built(nativeTransport), ['server']),
+    ({ address, id }) => [new Program(built(nativeTransport), ['client', address, id])],
   )
 }
 
@@ -84,7 +92,7 @@ function nodeFor(newer) {
   return path
 }
 
-function builtNative() {
-  if (!existsSync(nativeProgram)) throw new Error('bench/native could not be built')
-  return nativeProgram
+function built(program) {
+  if (!existsSync(program)) throw new Error('bench/native could not be built')
+  return program
 }

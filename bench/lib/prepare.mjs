@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { bench, nativeProgram, root } from './paths.mjs'
+import { bench, nativeProgram, nativeTransport, root } from './paths.mjs'
 
 /** Ends the process when Espalier itself cannot be built: without it there is nothing to measure. */
 export function buildEspalier() {
@@ -14,12 +14,19 @@ export function buildEspalier() {
   }
 }
 
-/** The plain Rust program. Without it the rows say why, and the other contestants still run. */
+/** The native programs. Without them the rows say why, and the other contestants still run. */
 export function buildNative() {
   const sources = ['bench/native/src', 'bench/native/Cargo.toml', 'bench/native/Cargo.lock']
-  if (!isOlder(nativeProgram, sources)) return
-  say('building the plain native program (first run only)')
-  spawnSync('cargo', ['build', '--release', '--locked'], {
+  buildProgram('espalier-bench-native', { program: nativeProgram, sources })
+  const ofOurs = [...sources, 'bench/native/espalier', 'crates/core', 'crates/transport', 'Cargo.toml']
+  buildProgram('espalier-bench-transport', { program: nativeTransport, sources: ofOurs })
+}
+
+/** Each by itself: together, cargo would give both the features that either of them wants. */
+function buildProgram(name, { program, sources }) {
+  if (!isOlder(program, sources)) return
+  say(`building ${name} (first run only)`)
+  spawnSync('cargo', ['build', '--release', '--locked', '-p', name], {
     cwd: join(bench, 'native'),
     stdio: ['ignore', 2, 2],
     // Without it the first random call of a process waits 40-60 ms for jitter entropy.

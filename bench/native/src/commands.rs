@@ -25,6 +25,10 @@ impl Command {
         number.ok_or_else(|| format!("the command names no {name}").into())
     }
 
+    pub fn flag(&self, name: &str) -> bool {
+        self.0[name].as_bool().unwrap_or_default()
+    }
+
     pub fn duration(&self) -> Result<Duration, Failure> {
         let seconds = self.0["seconds"].as_f64().ok_or("the command names no seconds")?;
         Ok(Duration::try_from_secs_f64(seconds)?)
@@ -77,6 +81,17 @@ pub fn repeat(time: Duration, mut work: impl FnMut()) -> Value {
 
 pub fn measured(count: u64, elapsed: Duration, cpu_seconds: f64) -> Value {
     json!({ "count": count, "seconds": elapsed.as_secs_f64(), "cpuSeconds": cpu_seconds })
+}
+
+/// Adds how long the middle one and all but one in a hundred took.
+pub fn with_percentiles(mut measured: Value, mut took_micros: Vec<f64>) -> Value {
+    took_micros.sort_by(f64::total_cmp);
+    let at = |share: usize| {
+        took_micros.get((took_micros.len() * share / 1000).min(took_micros.len().saturating_sub(1)))
+    };
+    measured["p50Micros"] = json!(at(500));
+    measured["p99Micros"] = json!(at(990));
+    measured
 }
 
 /// Memory of this process that is in RAM.

@@ -1,12 +1,7 @@
 //! The plain native side of the benchmarks. Each program reads one JSON command a line on standard input
 //! and answers one JSON line, so that the benchmark can take turns between it and the others.
 
-mod commands;
-mod compute;
-mod erasure;
-mod quinn_client;
-mod quinn_server;
-mod tls;
+use espalier_bench_native::{compute, quinn_client, quinn_server};
 
 fn main() {
     // The first random call of a process may wait for entropy; it belongs into no measurement.

@@ -7,10 +7,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
-    commands::{Failure, cpu_seconds, measured, serve},
+    commands::{Failure, cpu_seconds, measured, serve, with_percentiles},
     quinn_server::{ECHO, SINK},
     tls,
 };
@@ -197,14 +197,4 @@ async fn join_all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output>
     })
     .await;
     waiting.into_iter().filter_map(|(_, output)| output).collect()
-}
-
-fn with_percentiles(mut measured: Value, mut took_micros: Vec<f64>) -> Value {
-    took_micros.sort_by(f64::total_cmp);
-    let at = |share: usize| {
-        took_micros.get((took_micros.len() * share / 1000).min(took_micros.len().saturating_sub(1)))
-    };
-    measured["p50Micros"] = json!(at(500));
-    measured["p99Micros"] = json!(at(990));
-    measured
 }
