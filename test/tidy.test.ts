@@ -35,6 +35,8 @@ const DOORS: readonly string[] = [
   'ts/dht/drive.ts',
   'ts/dht/handover.ts',
   'ts/dht/lookup-watch.ts',
+  'ts/dht/provider-ledger.ts',
+  'ts/dht/provider-publisher.ts',
   'ts/dht/provider-server.ts',
   'ts/dht/provider-shelf.ts',
   'ts/dht/providers.ts',

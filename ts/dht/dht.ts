@@ -43,6 +43,8 @@ const CHECK_IDLE_RATIO = 10
  * keeps signed records on them.
  */
 export class Dht {
+  /** Who has which children of a root. */
+  readonly providers: Providers
   readonly #rpc: RpcPort
   readonly #env: Env
   readonly #options: CheckedDhtOptions
@@ -52,7 +54,6 @@ export class Dht {
   readonly #shelf: RecordShelf
   readonly #search: Search
   readonly #publisher: Publisher
-  readonly #providers: Providers
   readonly #upkeep: Upkeep
   readonly #handover: Handover
   readonly #server: Server
@@ -91,12 +92,14 @@ export class Dht {
     const contacts = this.#contacts
     const shelf = new RecordShelf({ env, store, verifier, publicKeys }, checked)
     const search = new Search({ self, env, contacts, shelf, verifier, publicKeys }, checked)
-    const providers = new Providers({ rpc, env, store, contacts, verifier, publicKeys }, checked)
     const publisher = new Publisher({ self, env, store, contacts, shelf, search, verifier }, checked)
+    this.providers = new Providers(
+      { self, rpc, env, store, contacts, search, publisher, verifier, publicKeys, calls: this.#calls },
+      checked,
+    )
     this.#shelf = shelf
     this.#search = search
     this.#publisher = publisher
-    this.#providers = providers
     this.#upkeep = new Upkeep({
       self,
       env,
@@ -105,7 +108,7 @@ export class Dht {
       search,
       shelf,
       publisher,
-      providers,
+      providers: this.providers,
       k: checked.k,
     })
     this.#handover = new Handover({ self, env, contacts, shelf, publicKeys }, checked)
@@ -133,6 +136,7 @@ export class Dht {
     this.#startTimers()
     // Who asked before this moment is in the table already.
     this.#onTableChange()
+    this.providers.start()
     if (saved.length > 0) {
       this.#calls.inBackground('the saved table', REVALIDATE_TIMEOUT_MS, async (signal) => {
         await this.#upkeep.pingAll(saved, signal)
@@ -150,6 +154,7 @@ export class Dht {
     this.#state = 'stopped'
     for (const repeat of this.#repeats) repeat.stop()
     this.#housekeeping?.cancel()
+    this.providers.stop()
     this.#stopping.abort()
     await this.#contacts.save()
   }
@@ -223,11 +228,6 @@ export class Dht {
   /** Records kept for others now, announcements of providers apart. */
   get recordCount(): number {
     return this.#shelf.size
-  }
-
-  /** Announcements of providers kept for others now. */
-  get announcementCount(): number {
-    return this.#providers.keptCount
   }
 
   /**
@@ -312,7 +312,7 @@ export class Dht {
 
   async #load(): Promise<readonly Peer[]> {
     await this.#shelf.load()
-    await this.#providers.load()
+    await this.providers.load()
     const saved = await this.#contacts.load()
     this.#server.start()
     return saved

@@ -6,8 +6,23 @@ import type { Caller, RpcPort } from '../net/rpc-port.ts'
 import { outcomeOf } from '../net/tally.ts'
 import type { Contacts } from './contacts.ts'
 import type { Peer } from './lookup.ts'
+import type { ProviderLedger } from './provider-ledger.ts'
+import type { ProviderPublisher } from './provider-publisher.ts'
+import { nameOfReceipt, receiptsAreSigned, type ReceiptBatch } from './provider-receipt.ts'
 import type { ProviderShelf } from './provider-shelf.ts'
-import { getProviders, putProvider, removeProvider, type PutProviderOutcome } from './provider-wire.ts'
+import {
+  getProviders,
+  getSummary,
+  giveReceipts,
+  putProvider,
+  removeProvider,
+  type GetSummaryRequest,
+  type GetSummaryResponse,
+  type GiveReceiptsOutcome,
+  type GiveReceiptsRequest,
+  type PutProviderOutcome,
+} from './provider-wire.ts'
+import type { PublicKeys } from './public-keys.ts'
 
 /** Peers whose rates are remembered. */
 const MAX_PEERS = 4_096
@@ -16,15 +31,25 @@ const OFFERS = { ratePerSecond: 64, burst: 512, maxPeers: MAX_PEERS }
 /** Pages of announcements: each reads up to 16 rows. */
 const PAGES = { ratePerSecond: 128, burst: 512, maxPeers: MAX_PEERS }
 
+/** Parts of summaries: each answer may have a quarter of a megabyte. */
+const PARTS = { ratePerSecond: 64, burst: 256, maxPeers: MAX_PEERS }
+/** Receipts: each message costs a signature check. */
+const RECEIPTS = { ratePerSecond: 4, burst: 64, maxPeers: MAX_PEERS }
+
 /** Answers what other nodes ask about providers; each peer only so often, over it with `RATE_LIMITED`. */
 export class ProviderServer {
   readonly #rpc: RpcPort
   readonly #env: Env
   readonly #contacts: Contacts
   readonly #shelf: ProviderShelf
+  readonly #ledger: ProviderLedger
+  readonly #publisher: ProviderPublisher
+  readonly #publicKeys: PublicKeys
   readonly #k: number
   readonly #offers = new PeerBuckets(OFFERS)
   readonly #pages = new PeerBuckets(PAGES)
+  readonly #parts = new PeerBuckets(PARTS)
+  readonly #receipts = new PeerBuckets(RECEIPTS)
 
   constructor(
     deps: {
@@ -32,6 +57,9 @@ export class ProviderServer {
       readonly env: Env
       readonly contacts: Contacts
       readonly shelf: ProviderShelf
+      readonly ledger: ProviderLedger
+      readonly publisher: ProviderPublisher
+      readonly publicKeys: PublicKeys
     },
     options: { readonly k: number },
   ) {
@@ -39,6 +67,9 @@ export class ProviderServer {
     this.#env = deps.env
     this.#contacts = deps.contacts
     this.#shelf = deps.shelf
+    this.#ledger = deps.ledger
+    this.#publisher = deps.publisher
+    this.#publicKeys = deps.publicKeys
     this.#k = options.k
   }
 
@@ -62,6 +93,59 @@ export class ProviderServer {
       this.#limit(this.#offers, caller)
       return this.#shelf.remove({ key, provider: caller.id })
     })
+    this.#rpc.handle(getSummary, (request, caller) => {
+      this.#limit(this.#parts, caller)
+      return this.#summary(request, caller)
+    })
+    this.#rpc.handle(giveReceipts, (request, caller) => {
+      this.#limit(this.#receipts, caller)
+      return this.#take(request, caller)
+    })
+  }
+
+  #summary(request: GetSummaryRequest, caller: Caller): GetSummaryResponse {
+    const { root, epoch, wantsIndex, segments, addedFrom, wantsRecord } = request
+    const own = this.#ledger.get(root)
+    if (own === undefined) return { kind: 'none' }
+    if (own.epoch !== epoch) return { kind: 'moved', record: own.record }
+    const { summary, added, record } = own
+    const end = segments.from + segments.count
+    if (segments.count > 0 && end > summary.segments.length) {
+      throw new EspalierError('PROTOCOL_VIOLATION', `segment ${end} of ${summary.segments.length}`)
+    }
+    this.#publisher.lifetimeOf(own).onHit(caller.id)
+    return {
+      kind: 'summary',
+      index: wantsIndex ? summary.index : undefined,
+      segments: segments.count === 0 ? [] : summary.segments.slice(segments.from, end),
+      added: added.slice(addedFrom),
+      record: wantsRecord ? record : undefined,
+    }
+  }
+
+  async #take(request: GiveReceiptsRequest, caller: Caller): Promise<GiveReceiptsOutcome> {
+    const { receipts, proof, publicKey } = request
+    const batch: ReceiptBatch = { reader: caller.id, provider: this.#rpc.localId, receipts }
+    if (proof.kind === 'signed') {
+      const readersKey = publicKey ?? (await this.#publicKeys.get(caller.id))
+      if (readersKey === undefined) return { kind: 'keyWanted' }
+      const { signature } = proof
+      if (!receiptsAreSigned(this.#env.crypto, batch, { signature, publicKey: readersKey })) {
+        this.#env.metrics.counter('receipts', { outcome: 'RECORD_INVALID' }).add(receipts.length)
+        throw new EspalierError('RECORD_INVALID', 'receipts that their reader did not sign')
+      }
+      this.#publicKeys.remember(caller.id, readersKey)
+    }
+    const nowUnixMs = this.#env.clock.unixMs()
+    const counted = receipts.filter((receipt, at) => {
+      const own = this.#ledger.get(receipt.root)
+      if (own === undefined || receipt.epoch > own.epoch) return false
+      const name = nameOfReceipt(batch, proof, at)
+      return this.#publisher.lifetimeOf(own).onReceipt(receipt.window, name, nowUnixMs)
+    }).length
+    this.#env.metrics.counter('receipts', { outcome: 'counted' }).add(counted)
+    this.#env.metrics.counter('receipts', { outcome: 'useless' }).add(receipts.length - counted)
+    return { kind: 'taken', count: counted }
   }
 
   /** Counts what became of an announcement of another node. */

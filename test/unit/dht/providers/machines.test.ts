@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { nodeIdFromBytes, type NodeId } from '../../../../ts/base/identity.ts'
 import { Claims } from '../../../../ts/dht/provider-claims.ts'
 import { tailOfPoisson } from '../../../../ts/dht/poisson.ts'
+import { idSetOf, planIssue } from '../../../../ts/dht/provider-issue.ts'
 import { Lifetime, RECEIPT_WINDOW_MS, windowOf } from '../../../../ts/dht/provider-lifetime.ts'
 import { ProviderPlaces, type ProviderEntry } from '../../../../ts/dht/provider-places.ts'
 import { planProviders } from '../../../../ts/dht/provider-plan.ts'
@@ -197,6 +198,50 @@ describe('the announcements that a node keeps', () => {
     expect(ids.map((provider) => places.hasProvider(provider))).toEqual([false, false, true])
     expect(places.list('aa', undefined)).toEqual([ids[2]])
     expect(places.size).toBe(1)
+  })
+})
+
+describe('a set that is announced', () => {
+  const ids = (count: number): Uint8Array[] =>
+    Array.from({ length: count }, (_, at) => new Uint8Array(32).fill(at))
+  const announced = (summary: number, added = 0) => ({
+    ids: Buffer.concat(ids(summary)),
+    added: ids(summary + added).slice(summary),
+  })
+
+  test('asks for a summary, for ids beside it, or for nothing', () => {
+    const plan = (count: number, before?: ReturnType<typeof announced>) =>
+      planIssue(idSetOf(ids(count)), before)
+
+    expect(plan(3)).toEqual({ kind: 'summary', ids: ids(3) })
+    expect(plan(3, announced(3))).toEqual({ kind: 'same' })
+    expect(plan(3, announced(2, 1))).toEqual({ kind: 'same' })
+    expect(plan(5, announced(2, 1))).toEqual({ kind: 'delta', added: ids(5).slice(2) })
+    expect(plan(66, announced(2, 1)).kind).toBe('delta')
+    expect(plan(67, announced(2, 1)).kind).toBe('summary')
+    expect(plan(2, announced(2, 1)).kind).toBe('summary')
+    expect(plan(2, announced(3)).kind).toBe('summary')
+  })
+
+  test('counts duplicates once and is a copy', () => {
+    const given = [...ids(2), ...ids(2)]
+    const set = idSetOf(given)
+    given[0]![0] = 9
+
+    expect([...set.values()]).toEqual(ids(2))
+  })
+
+  test('has 1 to 1,048,576 ids', { timeout: 300_000 }, () => {
+    function* many(count: number): Generator<Uint8Array> {
+      const id = Buffer.alloc(32)
+      for (let at = 0; at < count; at += 1) {
+        id.writeUInt32LE(at)
+        yield id
+      }
+    }
+
+    expect(() => idSetOf(many(1_048_577))).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }))
+    expect(() => idSetOf([])).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }))
   })
 })
 

@@ -38,7 +38,7 @@ describe('a node that keeps announcements', () => {
     expect(records.map(({ body }) => [body.owner, body.sequence])).toEqual([[author.id, 2]])
     expect(hasMore).toBe(false)
     expect(await stranger.port.request(keeper.peer, getKey, author.id)).toEqual(author.env.crypto.publicKey)
-    expect(keeper.dht.announcementCount).toBe(1)
+    expect(keeper.dht.providers.keptCount).toBe(1)
     await stop()
   })
 
@@ -64,7 +64,7 @@ describe('a node that keeps announcements', () => {
       expect(await codeOf(put(from, record, key))).toBe('RECORD_INVALID')
     }
 
-    expect(keeper.dht.announcementCount).toBe(0)
+    expect(keeper.dht.providers.keptCount).toBe(0)
     expect(outcomes()).toEqual({ RECORD_INVALID: 8 })
     expect(await put(author, good)).toBe('stored')
     await stop()
@@ -135,7 +135,7 @@ describe('a node that keeps announcements', () => {
     const again = new FakeNode(network, { crypto: keeper.env.crypto, store: keeper.store, port: keeper.port })
     await again.dht.start()
 
-    expect(again.dht.announcementCount).toBe(1)
+    expect(again.dht.providers.keptCount).toBe(1)
     expect((await list(lasting)).records.map(({ body }) => body.owner)).toEqual([lasting.id])
     await stopAll([again, ...authors])
   })
@@ -151,7 +151,7 @@ describe('a node that keeps announcements', () => {
 
     await network.world.run(4 * HOUR_MS)
 
-    expect(keeper.dht.announcementCount).toBe(1)
+    expect(keeper.dht.providers.keptCount).toBe(1)
     expect(await keeper.store.count('publicKeys')).toBe(1)
     await stop()
   })
