@@ -34,6 +34,7 @@ const DOORS: readonly string[] = [
   'ts/dht/dht.ts',
   'ts/dht/drive.ts',
   'ts/dht/handover.ts',
+  'ts/dht/locator.ts',
   'ts/dht/lookup-watch.ts',
   'ts/dht/provider-ledger.ts',
   'ts/dht/provider-publisher.ts',

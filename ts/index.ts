@@ -4,7 +4,8 @@
  * @module espalier
  */
 export { createNode, type EspalierNode } from './node/node.ts'
-export { type GetValueOptions, type PutValueOptions } from './node/check-call.ts'
+export { type LookupReport, type LookupStep } from './dht/lookup-trace.ts'
+export { type GetValueOptions, type LookupOptions, type PutValueOptions } from './node/check-call.ts'
 export { type MetricsOptions, type NodeOptions } from './node/options.ts'
 export { clientOnly, privateNetwork } from './node/presets.ts'
 export { type ConnectionSummary, type NodeStatus, type PeerSummary } from './node/status.ts'

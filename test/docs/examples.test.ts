@@ -17,6 +17,7 @@ const PRINTED: Readonly<Record<string, readonly (string | RegExp)[]>> = {
   'docs/guide/errors.md': ['not read: SHARDS_MISSING { found: 1, needed: 2 }\n'],
   'docs/guide/objects.md': ['stored 1000000 bytes as 2 + 1 shards\nread 1000000 bytes\n'],
   'docs/guide/values.md': ['1 winter\n2 spring\n'],
+  'docs/guide/lookups.md': ['true true true\n'],
   'docs/guide/metrics.md': [
     'espalier_connections{direction="inbound"} 0\n',
     'visits_total 1\nespalier_stored_records{node="first"} 0\nespalier_stored_records{node="second"} 0\n',

@@ -12,7 +12,7 @@ export async function drive(
   lookup: Lookup,
   options: {
     /** Asks one peer; answers the peers that it named. Rejects when it failed or lied. */
-    readonly ask: (peer: Peer) => Promise<readonly Peer[]>
+    readonly ask: (peer: Peer, path: number) => Promise<readonly Peer[]>
     readonly clock: Clock
     readonly signal: AbortSignal
     /** Whether what was found so far is enough to end early. */
@@ -41,9 +41,9 @@ export async function drive(
         resolve()
         return
       }
-      for (const { peer } of lookup.next()) {
+      for (const { peer, path } of lookup.next()) {
         patience.onAsked(peer.id, clock.nowMs())
-        ask(peer).then(
+        ask(peer, path).then(
           (peers) => {
             if (isOver) return
             patience.onAnswered(peer.id, clock.nowMs())

@@ -10,6 +10,7 @@ export interface Peer {
 
 /** Whom to ask now, and on behalf of which path. */
 export interface Question {
+  /** From 0; those of a restart go on counting. */
   readonly path: number
   readonly peer: Peer
 }
@@ -56,10 +57,14 @@ export class Lookup {
   readonly #alpha: number
   /** Everyone heard of. Bounded by `maxRequests` answers of {@link MAX_PEERS} peers. */
   readonly #known = new Map<NodeId, Candidate>()
-  /** At most 16. */
-  readonly #paths: Path[] = []
+  /** Of the present attempt, at most 16. */
+  #paths: Path[] = []
+  readonly #pathCount: number
+  /** Paths of earlier attempts. */
+  #firstPath = 0
   #requestsLeft: number
   #answers = 0
+  #asked = 0
 
   constructor(options: {
     readonly target: Key
@@ -82,9 +87,25 @@ export class Lookup {
     this.#k = k
     this.#alpha = alpha
     this.#requestsLeft = maxRequests
-    while (this.#paths.length < paths) this.#paths.push({ candidates: [], inFlight: 0 })
-    let at = 0
-    for (const seed of options.seeds) this.#offer(at++ % paths, seed)
+    this.#pathCount = paths
+    this.#begin(options.seeds)
+  }
+
+  /**
+   * Begins again with as many fresh paths, for a look-up that is done and has not found what proves itself:
+   * its paths may all have met liars. Nobody is asked again. Answers whether there is anybody to ask.
+   */
+  restart(seeds: readonly Peer[]): boolean {
+    this.#firstPath += this.#pathCount
+    for (const candidate of this.#known.values()) candidate.heardBy = 0
+    this.#begin(seeds)
+    return !this.isDone
+  }
+
+  /** Whether a node was asked on any path so far. */
+  hasAsked(id: NodeId): boolean {
+    const candidate = this.#known.get(id)
+    return candidate !== undefined && candidate.state !== 'new'
   }
 
   /** Whom to ask now. Every question must be answered by {@link onAnswer} or {@link onFailure}, once. */
@@ -134,6 +155,11 @@ export class Lookup {
     return named.slice(0, count).map(({ id, addresses }) => ({ id, addresses }))
   }
 
+  /** How many nodes were asked. */
+  get asked(): number {
+    return this.#asked
+  }
+
   /** How many nodes have answered. */
   get answers(): number {
     return this.#answers
@@ -153,7 +179,11 @@ export class Lookup {
       candidate.path = index
       path.inFlight += 1
       this.#requestsLeft -= 1
-      questions.push({ path: index, peer: { id: candidate.id, addresses: candidate.addresses } })
+      this.#asked += 1
+      questions.push({
+        path: this.#firstPath + index,
+        peer: { id: candidate.id, addresses: candidate.addresses },
+      })
     }
   }
 
@@ -167,6 +197,12 @@ export class Lookup {
       if (room === 0) return undefined
     }
     return undefined
+  }
+
+  #begin(seeds: readonly Peer[]): void {
+    this.#paths = Array.from({ length: this.#pathCount }, () => ({ candidates: [], inFlight: 0 }))
+    let at = 0
+    for (const seed of seeds) this.#offer(at++ % this.#pathCount, seed)
   }
 
   #settle(id: NodeId, state: 'answered' | 'failed'): Candidate | undefined {

@@ -3,8 +3,10 @@ import type { Env } from '../base/env.ts'
 import { EspalierError } from '../base/error.ts'
 import type { Key, NodeId } from '../base/identity.ts'
 import type { RecordKind, SignedRecord } from '../base/record.ts'
+import { outcomeOf } from '../net/tally.ts'
 import type { Contacts } from './contacts.ts'
 import { drive } from './drive.ts'
+import type { LookupStep, LookupTrace } from './lookup-trace.ts'
 import { watchLookup } from './lookup-watch.ts'
 import { Lookup, type Peer } from './lookup.ts'
 import type { PublicKeys } from './public-keys.ts'
@@ -21,6 +23,10 @@ export interface SearchOptions {
 
 /** Nearest nodes that {@link Search.explore} asks. */
 const EXPLORED = 4
+/** Paths of a look-up that shall find its way past many liars. */
+const SECURE_PATHS = 8
+/** Times that a look-up without a proof begins again: its paths may all have met liars. */
+const MAX_RESTARTS = 2
 
 /** Which record is wanted. */
 export interface Wanted {
@@ -29,6 +35,29 @@ export interface Wanted {
   readonly owner: NodeId
   /** Holders that must have shown a valid record before the search may end early. */
   readonly enough: number
+  /** Disjoint paths on which it must have been shown, or all be asked to the end. Default 1. */
+  readonly enoughPaths?: number
+  /** Eight paths instead of the usual. Default false. */
+  readonly secure?: boolean
+  /** Whether only what others show counts, not what this node keeps. Default false. */
+  readonly ofOthers?: boolean
+  /** Fresh starts when nobody showed it. Default 2. */
+  readonly maxRestarts?: number
+}
+
+/** What came of the search for a record. */
+export interface Found {
+  /** The valid record with the highest sequence that was shown. */
+  readonly record: SignedRecord | undefined
+  /** Who showed a valid record of the place, this node included. */
+  readonly holders: readonly NodeId[]
+  /** Nodes that answered, this one not included. */
+  readonly answers: number
+  /** Whether the owner itself answered: its handshake proves that it is there. */
+  readonly isOwnerThere: boolean
+  /** The nearest that answered, nearest first. */
+  readonly closest: readonly Peer[]
+  readonly restarts: number
 }
 
 /** Finds nodes and records by asking from node to node. */
@@ -79,6 +108,83 @@ export class Search {
     return lookup.named(k)
   }
 
+  /** The valid record with the highest sequence that was shown, or nothing. */
+  async record(wanted: Wanted, signal: AbortSignal): Promise<SignedRecord | undefined> {
+    const { record } = await this.find(wanted, { signal })
+    return record
+  }
+
+  /** Searches for a record, and begins again on fresh paths while nothing is shown and others can be asked. */
+  async find(
+    wanted: Wanted,
+    { signal, trace }: { readonly signal: AbortSignal; readonly trace?: LookupTrace },
+  ): Promise<Found> {
+    const { kind, key, maxRestarts = MAX_RESTARTS } = wanted
+    const paths = wanted.secure === true ? SECURE_PATHS : this.#options.paths
+    const watch = watchLookup(this.#env, 'record')
+    const { clock } = this.#env
+    const own = wanted.ofOthers === true ? undefined : await this.#own(wanted)
+    let best = own
+    const holders = own === undefined ? [] : [this.#self]
+    // What this node keeps itself came to it on no path, and so counts as one of its own.
+    const shownOn = new Set(own === undefined ? [] : [-1])
+    let isOwnerThere = false
+    const isProved = (): boolean => best !== undefined || (kind === 'NODE_AD' && isOwnerThere)
+    const isEnough = (): boolean =>
+      (holders.length >= wanted.enough && shownOn.size >= (wanted.enoughPaths ?? 1)) ||
+      (kind === 'NODE_AD' && isOwnerThere)
+    const lookup = this.#lookup(key, { ...this.#options, paths })
+    const question = { type: getRecord, request: { sender: this.#contacts.sender(), kind, key } }
+    let isOver = false
+    const ask = async (peer: Peer, path: number): Promise<readonly Peer[]> => {
+      watch.asked()
+      const step = trace?.asked(path, { peer: peer.id, nowMs: clock.nowMs() })
+      const note = (outcome: LookupStep['outcome'], named: readonly Peer[], sequence?: number): void => {
+        if (step === undefined || isOver) return
+        trace?.ended(step, { outcome, named: named.map(({ id }) => id), sequence, nowMs: clock.nowMs() })
+      }
+      try {
+        const { record, peers } = await this.#contacts.ask(peer, question)
+        // What comes after the end is of no use, and a signature is dear.
+        if (isOver) return peers
+        if (record !== undefined) {
+          await this.#verify(record, { wanted, holder: peer, signal })
+          holders.push(peer.id)
+          shownOn.add(path)
+          if (best === undefined || isBetter(record, best)) best = record
+        }
+        if (peer.id === wanted.owner) isOwnerThere = true
+        note('answered', peers, record?.body.sequence)
+        return peers
+      } catch (error) {
+        note(outcomeOf(error), [])
+        throw error
+      }
+    }
+    let restarts = 0
+    await watch.run(async () => {
+      try {
+        await drive(lookup, { ask, clock, signal, isEnough })
+        while (!isProved() && restarts < maxRestarts && lookup.restart(this.#freshSeeds(lookup))) {
+          restarts += 1
+          await drive(lookup, { ask, clock, signal, isEnough })
+        }
+      } finally {
+        isOver = true
+      }
+      return best
+    })
+    const closest = lookup.closest()
+    return { record: best, holders, answers: lookup.answers, isOwnerThere, closest, restarts }
+  }
+
+  /** Known nodes that the look-up has not asked yet. */
+  #freshSeeds(lookup: Lookup): Peer[] {
+    const { k } = this.#options
+    const nearest = this.#contacts.closest(lookup.target, { count: k + lookup.asked, aliveOnly: true })
+    return nearest.filter(({ id }) => !lookup.hasAsked(id)).slice(0, k)
+  }
+
   async #ask(lookup: Lookup, signal: AbortSignal): Promise<void> {
     const watch = watchLookup(this.#env, 'nodes')
     const { target } = lookup
@@ -91,39 +197,6 @@ export class Search {
       await drive(lookup, { ask, clock: this.#env.clock, signal })
       return lookup.answers
     })
-  }
-
-  /** The valid record with the highest sequence that was shown, or nothing. */
-  record(wanted: Wanted, signal: AbortSignal): Promise<SignedRecord | undefined> {
-    const watch = watchLookup(this.#env, 'record')
-    return watch.run(() => this.#record(wanted, signal, watch.asked))
-  }
-
-  async #record(wanted: Wanted, signal: AbortSignal, asked: () => void): Promise<SignedRecord | undefined> {
-    const { kind, key } = wanted
-    let best = await this.#own(wanted)
-    let shown = best === undefined ? 0 : 1
-    const isEnough = (): boolean => shown >= wanted.enough
-    const lookup = this.#lookup(key)
-    const question = { type: getRecord, request: { sender: this.#contacts.sender(), kind, key } }
-    let isOver = false
-    const ask = async (peer: Peer): Promise<readonly Peer[]> => {
-      asked()
-      const { record, peers } = await this.#contacts.ask(peer, question)
-      // What comes after the end is of no use, and a signature is dear.
-      if (record !== undefined && !isOver) {
-        await this.#verify(record, { wanted, holder: peer, signal })
-        shown += 1
-        if (best === undefined || isBetter(record, best)) best = record
-      }
-      return peers
-    }
-    try {
-      await drive(lookup, { ask, clock: this.#env.clock, signal, isEnough })
-    } finally {
-      isOver = true
-    }
-    return best
   }
 
   async #own(wanted: Wanted): Promise<SignedRecord | undefined> {

@@ -1,6 +1,6 @@
 import { EspalierError } from '../base/error.ts'
 import { parseNodeId, type NodeId } from '../base/identity.ts'
-import { checkOptions, integer, optional, shape, text } from '../base/options.ts'
+import { checkOptions, flag, integer, optional, shape, text } from '../base/options.ts'
 import { checkBytes } from '../native/check.ts'
 import type { CallOptions } from '../net/transport.ts'
 
@@ -24,6 +24,16 @@ export interface GetValueOptions extends CallOptions {
   readonly owner?: string
 }
 
+/**
+ * How to look for a node.
+ *
+ * @category Watching
+ */
+export interface LookupOptions extends CallOptions {
+  /** Eight disjoint paths instead of four, against many liars. Default false. */
+  readonly secure?: boolean
+}
+
 // The longest that Node's timers know: 2³¹ − 1.
 const MAX_TIMEOUT_MS = 2_147_483_647
 
@@ -31,6 +41,7 @@ const SIGNAL = { signal: optional(shape((value) => value instanceof AbortSignal,
 const CALL = { ...SIGNAL, timeoutMs: optional(integer({ min: 1, max: MAX_TIMEOUT_MS })) }
 const PUT = { ...CALL, expectSequence: optional(integer({ min: 0, max: Number.MAX_SAFE_INTEGER })) }
 const GET = { ...CALL, owner: optional(text()) }
+const LOOKUP = { ...CALL, secure: flag({ default: false }) }
 
 /** Throws `INVALID_ARGUMENT`. */
 export function checkStart(options: unknown): AbortSignal | undefined {
@@ -53,6 +64,16 @@ export function checkGetValue(
   checkName(name)
   const { owner, ...call } = checkOptions(options, GET)
   return { owner: owner === undefined ? undefined : parseNodeId(owner), call: callOf(call) }
+}
+
+/** Throws `INVALID_ARGUMENT`. */
+export function checkLookup(
+  id: unknown,
+  options: unknown,
+): { readonly id: NodeId; readonly options: CallOptions & { readonly secure: boolean } } {
+  const { secure, ...call } = checkOptions(options, LOOKUP)
+  // `parseNodeId` takes anything, and says what it wants.
+  return { id: parseNodeId(id as string), options: { ...callOf(call), secure } }
 }
 
 function callOf(call: {

@@ -1,12 +1,15 @@
 import { EspalierError, toEspalierError } from '../base/error.ts'
 import type { NodeId } from '../base/identity.ts'
+import type { LookupReport } from '../dht/lookup-trace.ts'
 import type { Address } from '../net/address.ts'
 import type { Objects } from '../objects/objects.ts'
 import {
   checkGetValue,
+  checkLookup,
   checkPutValue,
   checkStart,
   type GetValueOptions,
+  type LookupOptions,
   type PutValueOptions,
 } from './check-call.ts'
 import { checkNodeOptions, type CheckedOptions } from './check-options.ts'
@@ -157,6 +160,28 @@ export class EspalierNode implements AsyncDisposable {
     const { dht, identity } = this.#running()
     const { owner = identity.id, call } = checkGetValue(name, options)
     return dht.getValue(name, { owner }, call)
+  }
+
+  /**
+   * Looks for a node in the network and tells how: whom each of the disjoint paths asked, what came of it, and
+   * what proves that the node is there. Nothing found is no error. Codes: `INVALID_ARGUMENT`, `TIMEOUT`
+   * (default 30,000 ms), `ABORTED`.
+   *
+   * @example
+   * ```ts
+   * import { localNetwork } from 'espalier/testing'
+   *
+   * const network = await localNetwork(3)
+   * const [alice, bob] = network.nodes
+   * const { found, requests } = await alice!.lookup(bob!.id, { secure: true })
+   * console.log(found, requests > 0) // true true
+   * await network.stop()
+   * ```
+   */
+  async lookup(id: string, options: LookupOptions = {}): Promise<LookupReport> {
+    const { dht } = this.#running()
+    const checked = checkLookup(id, options)
+    return dht.lookup(checked.id, checked.options)
   }
 
   /** Counts and sizes of this moment. */

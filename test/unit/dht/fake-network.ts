@@ -75,6 +75,8 @@ export class FakePort implements RpcPort {
   readonly address: Address
   node: FakeNode | undefined
   isUp = true
+  /** How long it takes to answer, in simulated time. */
+  delayMs = 0
   readonly #network: FakeNetwork
   readonly #book = new Map<NodeId, Address[]>()
   readonly #connected = new Set<NodeId>()
@@ -193,6 +195,11 @@ export class FakePort implements RpcPort {
   async #serve(protocol: number, body: Uint8Array, caller: Caller): Promise<Uint8Array> {
     const handler = this.#handlers.get(protocol)
     if (handler === undefined) throw new EspalierError('UNSUPPORTED', 'no handler')
+    if (this.delayMs > 0) {
+      await new Promise<void>((resolve) => {
+        this.#network.world.clock.setTimer(this.delayMs, resolve)
+      })
+    }
     try {
       return await handler(body, caller)
     } catch (thrown) {

@@ -131,6 +131,40 @@ describe('a look-up', () => {
     expect(asked).toEqual([[1], [2], [3], []])
   })
 
+  test('begins again on fresh paths from seeds that it did not ask, and asks nobody twice', () => {
+    const honest = peers(60).toSorted(byDistance)
+    const liars = peers(8)
+    const lookup = start(liars, { paths: 2, k: 8 })
+    const first = run(lookup, () => liars)
+    expect(first.length).toBe(8)
+    expect(lookup.restart(liars)).toBe(false)
+
+    const [fresh, other] = [honest[30]!, honest[40]!]
+    expect(lookup.restart([fresh, liars[0]!, other])).toBe(true)
+    const questions = lookup.next()
+    expect(questions.map(({ path, peer }) => [path, peer.id])).toEqual([
+      [4, fresh.id],
+      [4, other.id],
+    ])
+    for (const { peer } of questions) lookup.onAnswer(peer.id, honest.slice(0, 20))
+    const second = run(lookup, () => [...honest.slice(0, 15), ...liars])
+
+    expect(second.some((id) => first.includes(id))).toBe(false)
+    expect(lookup.closest()).toEqual([...honest, ...liars].toSorted(byDistance).slice(0, 8))
+    expect(lookup.asked).toBe(lookup.answers)
+    expect(lookup.hasAsked(liars[3]!.id)).toBe(true)
+    expect(lookup.hasAsked(honest[59]!.id)).toBe(false)
+  })
+
+  test('spends no more requests on all its attempts than on one', () => {
+    const lookup = start(peers(8), { maxRequests: 20 })
+    run(lookup, () => [])
+
+    while (lookup.restart(peers(8))) run(lookup, () => [])
+
+    expect(lookup.asked).toBe(20)
+  })
+
   test('ignores answers and failures of nodes that it did not ask, and second ones', () => {
     const [seed, stranger] = peers(2)
     const lookup = start([seed!])
