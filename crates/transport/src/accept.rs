@@ -1,17 +1,16 @@
 //! The door: which handshakes may begin, before anything costly is done for them.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use quinn::Incoming;
 
 use crate::{
-    address_rate::AddressRate, counters::Refused, handshake::welcome, limits::PerPath, shared::Shared,
+    address_rate::AddressRate,
+    counters::{Direction, Handshake, Refused},
+    handshake::welcome,
+    limits::PerPath,
+    places::{Place, Taking},
+    shared::Shared,
 };
 
 /// Lets handshakes in until the endpoint closes.
@@ -20,15 +19,14 @@ pub(crate) async fn accept(
     endpoint: quinn::Endpoint,
     servers: PerPath<Arc<quinn::ServerConfig>>,
 ) {
-    let under_way = shared.handshakes.clone();
     let mut rate = AddressRate::new(shared.limits.address_rates);
     while let Some(incoming) = endpoint.accept().await {
-        let handshakes = under_way.load(Ordering::Relaxed);
-        match judge(&shared, &incoming, handshakes, &mut rate) {
-            Verdict::Welcome => {
-                let place = UnderWay::new(&under_way);
+        match judge(&shared, &incoming, &mut rate) {
+            Verdict::Welcome(place) => {
+                let number = place.number();
                 let server = servers.to(incoming.remote_address().ip()).clone();
-                tokio::spawn(welcome(shared.clone(), incoming, server, place));
+                let task = tokio::spawn(welcome(shared.clone(), incoming, server, place));
+                shared.places.occupy(number, task.abort_handle());
             }
             Verdict::Ignore => incoming.ignore(),
             Verdict::Refuse => incoming.refuse(),
@@ -43,7 +41,7 @@ pub(crate) async fn accept(
 
 /// What becomes of a handshake that wants to begin.
 enum Verdict {
-    Welcome,
+    Welcome(Place),
     /// No packet goes back.
     Ignore,
     /// One packet says no.
@@ -52,33 +50,33 @@ enum Verdict {
     Retry,
 }
 
-fn judge(shared: &Shared, incoming: &Incoming, handshakes: usize, rate: &mut AddressRate) -> Verdict {
-    let proved = incoming.remote_address_validated();
-    if handshakes >= shared.limits.handshakes {
-        shared.counters.refuse(Refused::Handshakes);
-        Verdict::Ignore
-    } else if handshakes >= shared.limits.retry_above && !proved {
-        Verdict::Retry
-    } else if rate.allows(incoming.remote_address().ip(), proved, Instant::now()) {
-        Verdict::Welcome
-    } else {
+fn judge(shared: &Shared, incoming: &Incoming, rate: &mut AddressRate) -> Verdict {
+    let address = incoming.remote_address().ip();
+    let is_proved = incoming.remote_address_validated();
+    let now = Instant::now();
+    if !is_proved && shared.places.len() >= shared.limits.retry_above {
+        return Verdict::Retry;
+    }
+    if !rate.allows(address, is_proved, now) {
         shared.counters.refuse(Refused::AddressRate);
-        if proved { Verdict::Refuse } else { Verdict::Retry }
+        return if is_proved {
+            Verdict::Refuse
+        } else {
+            Verdict::Retry
+        };
     }
-}
-
-/// Counts a handshake until it is dropped.
-pub(crate) struct UnderWay(Arc<AtomicUsize>);
-
-impl UnderWay {
-    fn new(count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count.clone())
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+    match shared
+        .places
+        .take(shared.limits.handshakes, address, is_proved, now)
+    {
+        Taking::Free(place) => Verdict::Welcome(place),
+        Taking::InsteadOf(place) => {
+            shared.counters.handshake(Direction::Inbound, Handshake::TimedOut);
+            Verdict::Welcome(place)
+        }
+        Taking::Full => {
+            shared.counters.refuse(Refused::Handshakes);
+            Verdict::Ignore
+        }
     }
 }

@@ -4,23 +4,19 @@
 //! for attempts that have not proved where they come from, and one for those that have. When the first is empty,
 //! an attempt has to prove its address by a Retry; when the second is empty too, it is refused.
 
-use std::{collections::HashMap, net::IpAddr, time::Instant};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
-use crate::limits::Path;
+use crate::{
+    bucket::{Bucket, Rate},
+    limits::Path,
+    recent::Recent,
+};
 
 /// Addresses that are remembered, at least; twice as many at most. One takes about 60 bytes.
 const REMEMBERED: usize = 8192;
-/// A whole handshake in a bucket.
-const ONE: u64 = 1_000_000_000;
-
-/// How fast a bucket fills and how much it holds.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Rate {
-    /// Handshakes each second.
-    pub per_second: u32,
-    /// Handshakes at once after a pause.
-    pub burst: u32,
-}
 
 /// The rate of one address of each kind of network; `None` is no limit.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -53,29 +49,18 @@ impl Default for AddressRates {
 /// Remembers who began how many.
 pub(crate) struct AddressRate {
     rates: AddressRates,
-    /// Those that came lately; bounded by `REMEMBERED`. When it is full it becomes `before`, and what was not seen
-    /// since then is forgotten: its bucket would be full again by and by anyway.
-    lately: HashMap<Key, Bucket>,
-    /// As above.
-    before: HashMap<Key, Bucket>,
+    /// What is forgotten would be full again by and by anyway.
+    buckets: Recent<Key, Bucket>,
 }
 
 /// An address, or the first half of one of IPv6, and whether it was proved.
 type Key = (u128, bool);
 
-#[derive(Clone, Copy)]
-struct Bucket {
-    /// Billionths of a handshake.
-    left: u64,
-    at: Instant,
-}
-
 impl AddressRate {
     pub(crate) fn new(rates: AddressRates) -> Self {
         Self {
             rates,
-            lately: HashMap::new(),
-            before: HashMap::new(),
+            buckets: Recent::new(REMEMBERED, Duration::MAX),
         }
     }
 
@@ -88,37 +73,13 @@ impl AddressRate {
         };
         let Some(rate) = rate else { return true };
         let key = (network(address), proved);
-        let full = u64::from(rate.burst) * ONE;
-        let known = self.lately.get(&key).or_else(|| self.before.get(&key));
-        let mut bucket = known.map_or(Bucket { left: full, at: now }, |bucket| Bucket {
-            left: full.min(bucket.left.saturating_add(gained(rate, now, bucket.at))),
-            at: now.max(bucket.at),
-        });
-        let allowed = bucket.left >= ONE;
-        if allowed {
-            bucket.left -= ONE;
-        }
-        self.remember(key, bucket);
-        allowed
-    }
-
-    fn remember(&mut self, key: Key, bucket: Bucket) {
-        if self.lately.len() >= REMEMBERED && !self.lately.contains_key(&key) {
-            self.before = std::mem::take(&mut self.lately);
-        }
-        self.lately.insert(key, bucket);
+        let bucket = self.buckets.get_or(key, now, || Bucket::full(rate, now));
+        bucket.take(rate, now)
     }
 }
 
-/// Billionths of a handshake: as many each nanosecond as handshakes each second.
-fn gained(rate: Rate, now: Instant, since: Instant) -> u64 {
-    let passed = now.saturating_duration_since(since).as_nanos();
-    u64::try_from(passed)
-        .unwrap_or(u64::MAX)
-        .saturating_mul(u64::from(rate.per_second))
-}
-
-fn network(address: IpAddr) -> u128 {
+/// One host, as far as an address tells: of IPv6 it is the network of 64 bits.
+pub(crate) fn network(address: IpAddr) -> u128 {
     match address.to_canonical() {
         IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
         IpAddr::V6(ip) => ip.to_bits() >> 64 << 64,
@@ -212,7 +173,7 @@ mod tests {
             let address = Ipv6Addr::from_bits((0x2600 << 112) | (number << 64));
             assert!(door.allows(address.into(), true, now));
             assert!(number % 1000 != 0 || !door.allows(often, true, now));
-            assert!(door.lately.len() <= REMEMBERED && door.before.len() <= REMEMBERED);
+            assert!(door.buckets.len() <= 2 * REMEMBERED);
         }
         assert!(!door.allows(often, true, now));
     }

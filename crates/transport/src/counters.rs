@@ -8,6 +8,8 @@ use crate::{stats::LinkStats, wire::TrafficClass};
 /// Why something from outside was turned away.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Refused {
+    /// Packets that begin a handshake come faster than they are looked at.
+    Flood,
     /// As many handshakes as may be under way are under way.
     Handshakes,
     /// The address was asked to prove itself by a Retry first.
@@ -26,7 +28,8 @@ pub enum Refused {
 
 impl Refused {
     /// Every reason with its label, in the order of [`Refused`].
-    pub const LABELS: [&'static str; 7] = [
+    pub const LABELS: [&'static str; 8] = [
+        "flood",
         "handshakes",
         "retry",
         "address_rate",

@@ -14,7 +14,7 @@ use crate::{
     counters::{Counters, Direction, EarlyData, Handshake},
     error::TransportError,
     events::LinkId,
-    limits::{DIAL_STAGGER, HANDSHAKE_TIME, MAX_DIAL_ADDRESSES, PerPath},
+    limits::{DIAL_AGAIN, DIAL_STAGGER, HANDSHAKE_TIME, MAX_DIAL_ADDRESSES, PerPath},
     link,
     mux::to_v6,
     shared::Shared,
@@ -104,9 +104,9 @@ impl Dial {
                             address: *address,
                             expected: self.expected,
                             progress: self.progress.clone(),
+                            counters: counters.clone(),
                         };
-                        let counters = counters.clone();
-                        attempts.spawn(async move { attempt.run(&counters).await });
+                        attempts.spawn(attempt.run());
                     }
                     next_at = Instant::now() + DIAL_STAGGER;
                 }
@@ -126,42 +126,67 @@ impl Dial {
 }
 
 /// One address of a dial.
+#[derive(Clone)]
 struct Attempt {
     endpoint: Endpoint,
     config: quinn::ClientConfig,
     address: SocketAddr,
     expected: Option<[u8; NODE_ID_BYTES]>,
     progress: Arc<watch::Sender<Dialling>>,
+    counters: Arc<Counters>,
 }
 
+/// A connection, who is there, and how the handshake went.
+type Connected = (Connection, [u8; NODE_ID_BYTES], Handshake);
+
 impl Attempt {
-    async fn run(self, counters: &Counters) -> Result<(Connection, [u8; NODE_ID_BYTES]), TransportError> {
-        let ended = connect(self, counters).await;
+    async fn run(self) -> Result<(Connection, [u8; NODE_ID_BYTES]), TransportError> {
+        let silence = || TransportError::Unreachable(format!("{}: no answer", self.address));
+        let ended = timeout(HANDSHAKE_TIME, self.repeat()).await;
+        let ended = ended.unwrap_or_else(|_| Err(silence()));
         let outcome = match &ended {
             Ok((_, _, kind)) => *kind,
             Err(TransportError::Unreachable(_)) => Handshake::TimedOut,
             Err(_) => Handshake::Failed,
         };
-        counters.handshake(Direction::Outbound, outcome);
+        self.counters.handshake(Direction::Outbound, outcome);
         ended.map(|(connection, peer, _)| (connection, peer))
+    }
+
+    /// Begins a handshake, and another one while there is no end of it; the first that ends, ends all.
+    async fn repeat(&self) -> Result<Connected, TransportError> {
+        let begin = Instant::now();
+        let mut tries = JoinSet::new();
+        tries.spawn(connect(self.clone()));
+        let mut again = DIAL_AGAIN.iter().map(|after| begin + *after);
+        let mut next = again.next();
+        loop {
+            tokio::select! {
+                () = sleep_until(next.unwrap_or(begin)), if next.is_some() => {
+                    tries.spawn(connect(self.clone()));
+                    next = again.next();
+                }
+                Some(ended) = tries.join_next() => {
+                    let panicked = |_| TransportError::Internal("a dial panicked".to_owned());
+                    return ended.map_err(panicked)?;
+                }
+            }
+        }
     }
 }
 
-async fn connect(
-    attempt: Attempt,
-    counters: &Counters,
-) -> Result<(Connection, [u8; NODE_ID_BYTES], Handshake), TransportError> {
+async fn connect(attempt: Attempt) -> Result<Connected, TransportError> {
     let Attempt {
         endpoint,
         config,
         address,
         expected,
         progress,
+        counters,
     } = attempt;
     let connecting = endpoint
         .connect_with(config, to_v6(address), &tls::server_name(expected.as_ref()))
         .map_err(|error| TransportError::Unreachable(format!("{address}: {error}")))?;
-    let silence = || TransportError::Unreachable(format!("{address}: no answer"));
     let (connection, kind) = match connecting.into_0rtt() {
         Ok((connection, done)) => {
             progress.send_if_modified(|state| {
@@ -171,7 +196,7 @@ async fn connect(
                 }
                 is_first
             });
-            let accepted = timeout(HANDSHAKE_TIME, done).await.map_err(|_| silence())?;
+            let accepted = done.await;
             if let Some(reason) = connection.close_reason() {
                 return Err(refusal(&reason, address));
             }
@@ -188,8 +213,7 @@ async fn connect(
             (connection, kind)
         }
         Err(connecting) => {
-            let connection = timeout(HANDSHAKE_TIME, connecting).await.map_err(|_| silence())?;
-            let connection = connection.map_err(|error| refusal(&error, address))?;
+            let connection = connecting.await.map_err(|error| refusal(&error, address))?;
             (connection, Handshake::Full)
         }
     };

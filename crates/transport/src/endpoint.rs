@@ -277,7 +277,7 @@ impl Endpoint {
             .into_iter()
             .map(|(name, value)| (format!("count.{name}"), value));
         let levels = [
-            ("handshakes", self.shared.handshakes.load(Ordering::Relaxed)),
+            ("handshakes", self.shared.places.len()),
             ("operations", self.shared.operations.lock().len()),
             ("requests_served", self.shared.requests.lock().len()),
             ("streams", self.shared.streams.lock().len()),

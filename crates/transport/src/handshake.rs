@@ -8,9 +8,9 @@ use quinn::{Connection, Incoming, VarInt, ZeroRttAccepted};
 use tokio::{sync::watch, time::timeout};
 
 use crate::{
-    accept::UnderWay,
     counters::{Direction, Handshake},
     link::{self, Carrier, Link},
+    places::Place,
     request,
     shared::Shared,
     tls,
@@ -24,7 +24,7 @@ pub(crate) async fn welcome(
     shared: Arc<Shared>,
     incoming: Incoming,
     server: Arc<quinn::ServerConfig>,
-    place: UnderWay,
+    place: Place,
 ) {
     let (attached, outcome) = watch::channel(None);
     let finished = timeout(

@@ -7,19 +7,24 @@
 mod accept;
 mod address_rate;
 mod base32;
+mod bucket;
 pub mod budget;
 pub mod counters;
 mod dial;
 pub mod endpoint;
 pub mod error;
 pub mod events;
+mod flood;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzz;
 mod handshake;
 pub mod limits;
 mod link;
+mod long_header;
 mod mux;
+mod places;
+mod recent;
 mod request;
 mod shared;
 mod stats;
@@ -28,7 +33,8 @@ pub mod tls;
 mod unvalidated;
 mod wire;
 
-pub use address_rate::{AddressRates, Rate};
+pub use address_rate::AddressRates;
+pub use bucket::Rate;
 pub use quinn::VarInt;
 pub use stats::LinkStats;
 pub use stream::Read;

@@ -12,12 +12,15 @@ use crate::address_rate::AddressRates;
 pub const MAX_REQUEST_BYTES: usize = 262_144;
 /// Most bytes that an answer may have, whatever its caller allows.
 pub const MAX_RESPONSE_BYTES: usize = 1_048_576;
-/// Handshakes under way at once; more are ignored.
+/// Handshakes under way at once; one more takes the place of one of the host that has most, or is ignored.
 pub const MAX_HANDSHAKES: usize = 1024;
 /// From here on a client has to prove its address by a Retry first, which costs us no signature.
 pub const RETRY_ABOVE: usize = 256;
 /// A handshake that takes longer is dropped.
 pub const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
+/// When an address that is dialled did not end its handshake, another attempt runs beside the first, and a third:
+/// quinn waits longer each time before it repeats a packet.
+pub const DIAL_AGAIN: [Duration; 2] = [Duration::from_millis(1500), Duration::from_secs(3)];
 /// Time for the four bytes that say what a stream is.
 pub const STREAM_HEADER_TIME: Duration = Duration::from_secs(10);
 /// Time for the rest of a request to arrive.

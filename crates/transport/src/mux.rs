@@ -23,9 +23,10 @@ use tokio::{
 };
 
 use crate::{
-    counters::{Counters, Direction},
+    counters::{Counters, Direction, Refused},
     error::TransportError,
-    unvalidated::{Unvalidated, has_long_header},
+    long_header::is_long,
+    unvalidated::{Passage, Unvalidated},
 };
 
 /// What the kernel is asked for; it gives what its own limit allows. A burst that overflows is loss.
@@ -84,7 +85,7 @@ impl Mux {
             v6,
             port,
             counters,
-            unvalidated: Unvalidated::default(),
+            unvalidated: Unvalidated::new(Instant::now()),
             pause: Mutex::new(None),
         })
     }
@@ -117,10 +118,19 @@ impl Mux {
     fn take(&self, buffer: &mut [u8], meta: &mut RecvMeta) {
         self.counters.packets(Direction::Inbound, meta.len);
         let from = meta.addr;
-        let is_of_a_node = |packet: &[u8]| {
-            !has_long_header(packet) || self.unvalidated.received(from, packet, Instant::now())
+        let passes = |packet: &[u8]| {
+            if !is_long(packet) {
+                return true;
+            }
+            match self.unvalidated.received(from, packet, Instant::now()) {
+                Passage::Passes => return true,
+                Passage::IsForeign => self.counters.foreign_packet(),
+                Passage::IsTooMuch => self.counters.refuse(Refused::Flood),
+                Passage::IsStray => {}
+            }
+            false
         };
-        for _ in 0..keep_quic(buffer, meta, is_of_a_node) {
+        for _ in 0..keep_quic(buffer, meta, passes) {
             self.counters.foreign_packet();
         }
         meta.addr = to_v6(meta.addr);
@@ -302,7 +312,7 @@ impl fmt::Debug for Poller {
     }
 }
 
-/// Takes out what is not QUIC, or what `keeps` refuses, and answers how many packets that were. A batch of
+/// Takes out what is not QUIC, and answers how many packets that were, and what `keeps` refuses. A batch of
 /// equal-sized packets (GRO) may be mixed.
 pub(crate) fn keep_quic(buffer: &mut [u8], meta: &mut RecvMeta, keeps: impl Fn(&[u8]) -> bool) -> usize {
     let stride = meta.stride.max(1);
@@ -312,8 +322,11 @@ pub(crate) fn keep_quic(buffer: &mut [u8], meta: &mut RecvMeta, keeps: impl Fn(&
     for start in (0..len).step_by(stride) {
         let end = start.saturating_add(stride).min(len);
         let packet = &buffer[start..end];
-        if packet[0] & QUIC_BIT == 0 || !keeps(packet) {
+        if packet[0] & QUIC_BIT == 0 {
             foreign += 1;
+            continue;
+        }
+        if !keeps(packet) {
             continue;
         }
         if kept != start {

@@ -19,6 +19,7 @@ use crate::{
     events::{Event, EventSink, OperationId, RequestId, StreamId},
     limits::Limits,
     link::Links,
+    places::Places,
     stream::Stream,
     wire::Refusal,
 };
@@ -40,8 +41,8 @@ pub(crate) struct Shared {
     pub(crate) request_bytes: AtomicUsize,
     pub(crate) limits: Limits,
     pub(crate) counters: Arc<Counters>,
-    /// Inbound handshakes under way.
-    pub(crate) handshakes: Arc<AtomicUsize>,
+    /// Of inbound handshakes under way.
+    pub(crate) places: Arc<Places>,
     pub(crate) closing: AtomicBool,
     next_number: AtomicU32,
 }
@@ -58,7 +59,7 @@ impl Shared {
             operations: Mutex::default(),
             request_bytes: AtomicUsize::new(0),
             counters: Arc::default(),
-            handshakes: Arc::default(),
+            places: Arc::default(),
             closing: AtomicBool::new(false),
             next_number: AtomicU32::new(1),
         }

@@ -12,25 +12,21 @@ use std::{
 
 use common::{
     conditions::{Conditions, Direction, Fate, Outages, Rate},
+    is_long,
     peer::{Peer, transfer},
     proxy::{Passed, Proxy},
 };
 
-/// More of everything, by `ESPALIER_LONG=1`.
-fn is_long() -> bool {
-    std::env::var_os("ESPALIER_LONG").is_some()
-}
-
 #[test]
 fn handshakes_get_through_a_loss_of_thirty_percent_or_tell_that_they_did_not() {
-    let server = Peer::start(100);
+    let server = Peer::start(40);
     let conditions = Conditions {
         lost_permille: 300,
         ..Conditions::delay(15)
     };
     let proxy = Proxy::start(server.address(), conditions, 30);
-    let count = if is_long() { 100 } else { 16 };
-    let clients: Vec<Peer> = (0..count).map(|number| Peer::start(101 + number)).collect();
+    let count = if is_long() { 208 } else { 16 };
+    let clients: Vec<Peer> = (0..count).map(|number| Peer::start(48 + number)).collect();
 
     let started = Instant::now();
     let dials: Vec<u32> = clients

@@ -3,13 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
 pub mod conditions;
+pub mod deaf;
 pub mod peer;
 pub mod proxy;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{Arc, mpsc},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -179,6 +180,27 @@ impl TestNode {
             events.push(event);
         }
         events
+    }
+}
+
+/// More of everything, by `ESPALIER_LONG=1`.
+pub fn is_long() -> bool {
+    std::env::var_os("ESPALIER_LONG").is_some()
+}
+
+/// The figure of this name.
+pub fn figure(endpoint: &Endpoint, name: &str) -> u64 {
+    let figures = endpoint.figures();
+    let found = figures.iter().find(|(known, _)| known == name);
+    found.unwrap_or_else(|| panic!("there is no figure {name}")).1
+}
+
+/// Waits until it is so; what a test waits for comes soon, whatever else the machine does.
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < PATIENCE, "in vain for {what}");
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 

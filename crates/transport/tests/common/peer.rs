@@ -17,6 +17,7 @@ use espalier_transport::{
     endpoint::{Command, Endpoint, EndpointOptions, Question},
     error::TransportError,
     events::{Event, EventSink, LinkId, OperationId, StreamId},
+    limits::Limits,
 };
 use parking_lot::{Condvar, Mutex};
 
@@ -100,6 +101,10 @@ pub struct Peer {
 
 impl Peer {
     pub fn start(seed: u8) -> Self {
+        Self::start_within(Limits::default(), seed)
+    }
+
+    pub fn start_within(limits: Limits, seed: u8) -> Self {
         let key = Arc::new(SigningKey::from_seed(&[seed; 32]).unwrap());
         let id = node_id(key.public_key());
         let inbox = Arc::new(Inbox::default());
@@ -110,7 +115,7 @@ impl Peer {
             accepts: true,
             resumes: true,
         };
-        let endpoint = Arc::new(Endpoint::open(options, inbox.clone()).unwrap());
+        let endpoint = Arc::new(Endpoint::open_within(limits, options, inbox.clone()).unwrap());
         inbox.endpoint.set(Arc::downgrade(&endpoint)).unwrap();
         Self {
             endpoint,
