@@ -25,6 +25,7 @@ export type MakePair = () => Promise<TransportPair>
 export class Recorder implements Inbound {
   readonly requests: InboundRequest[] = []
   readonly connections: Connection[] = []
+  readonly moved: Connection[] = []
   readonly datagrams: { readonly protocol: number; readonly body: Uint8Array }[] = []
   readonly streams: { readonly protocol: number; readonly stream: ByteStream }[] = []
   readonly #onRequest: (request: InboundRequest) => Promise<Uint8Array>
@@ -54,6 +55,11 @@ export class Recorder implements Inbound {
 
   onConnection(connection: Connection): void {
     this.connections.push(connection)
+    this.#wake()
+  }
+
+  onMoved(connection: Connection): void {
+    this.moved.push(connection)
     this.#wake()
   }
 

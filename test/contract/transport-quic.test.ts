@@ -8,6 +8,7 @@ import { QuicTransport } from '../../ts/net/quic.ts'
 import type { Transport } from '../../ts/net/transport.ts'
 import { Identity } from '../../ts/native/key-file.ts'
 import { pattern, Recorder, withPair, type TransportPair } from './harness.ts'
+import { Relay } from './relay.ts'
 import { transportContract } from './transport.ts'
 
 transportContract('QUIC over loopback', makePair)
@@ -38,6 +39,30 @@ test(
     const first = atB.requests.filter(({ protocol }) => protocol === 7)
     expect(first.map(({ peer: from }) => from)).toEqual(Array(5).fill(a.localId))
     expect(first[0]!.connection).toBeDefined()
+  }),
+)
+
+test(
+  'a peer that gets another port keeps its connection and is known there',
+  withPair(makePair, async ({ a, b }) => {
+    const atB = new Recorder()
+    await a.listen(new Recorder())
+    const [address] = await b.listen(atB)
+    const relay = await Relay.start(address!)
+    try {
+      const connection = await a.connect({ id: b.localId, addresses: [relay.address] })
+      await connection.request(7, new Uint8Array(1))
+      expect((await atB.connection()).remote).toEqual(relay.seenAt)
+
+      await relay.rebind()
+      await connection.request(7, new Uint8Array(1))
+      await atB.has(() => atB.moved.length > 0)
+
+      expect(atB.moved).toEqual([await atB.connection()])
+      expect(atB.moved[0]!.remote).toEqual(relay.seenAt)
+    } finally {
+      relay.close()
+    }
   }),
 )
 

@@ -200,7 +200,12 @@ export class QuicTransport implements Transport {
   #eventsFor(inbound: Inbound): EndpointEvents {
     return {
       linkUp: (link, peer) => this.#onLinkUp(inbound, link, peer),
-      linkMoved: (link, to) => this.#connections.get(link)?.onMoved(to),
+      linkMoved: (link, to) => {
+        const connection = this.#connections.get(link)
+        if (connection === undefined) return
+        connection.onMoved(to)
+        inbound.onMoved?.(connection)
+      },
       linkClosed: (link, reason) => this.#onLinkClosed(link, reason),
       request: (request, link, protocol, body) => {
         const connection = this.#connections.get(link)

@@ -104,6 +104,7 @@ export class Rpc implements RpcPort {
       onConnection: (connection) => {
         this.#adopt(connection)
       },
+      onMoved: ({ peer, remote }) => this.#peers.succeeded(peer, remote),
     })
   }
 

@@ -118,6 +118,8 @@ export interface Inbound {
   onDatagram(protocol: number, body: Uint8Array, connection: Connection): void
   /** A connection in either direction is up; `connection.closed` tells its end. */
   onConnection(connection: Connection): void
+  /** `connection.remote` is another now: the peer has moved, or a second connection with it took over. */
+  onMoved?(connection: Connection): void
 }
 
 /**

@@ -30,6 +30,7 @@ use crate::{
     link,
     mux::Mux,
     request::{self, Target},
+    rounds,
     shared::Shared,
     stats::LinkStats,
     stream::{self, Read},
@@ -403,12 +404,14 @@ impl Driver {
             self.endpoint.clone(),
             self.servers.clone(),
         ));
+        let watching = tokio::spawn(rounds::make(self.shared.clone()));
         while let Some(batch) = inbox.recv().await {
             for command in batch {
                 self.obey(command);
             }
         }
         accepting.abort();
+        watching.abort();
         self.endpoint.close(VarInt::from_u32(0), b"the node is closing");
         // Long enough for the goodbyes to leave; what is not acknowledged then is given up.
         let _ = timeout(CLOSE_TIME, self.endpoint.wait_idle()).await;

@@ -30,7 +30,7 @@ pub enum Event {
         /// Whether this side dialled.
         outbound: bool,
     },
-    /// New traffic of a link takes another connection now.
+    /// New traffic of a link takes another connection now, or the peer's address has changed.
     LinkMoved {
         /// The link.
         link: LinkId,

@@ -26,6 +26,7 @@ mod mux;
 mod places;
 mod recent;
 mod request;
+mod rounds;
 mod shared;
 mod stats;
 mod stream;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -29,8 +30,12 @@ use crate::{
 /// One QUIC connection and how much goes over it.
 pub(crate) struct Carrier {
     pub(crate) connection: Connection,
-    outbound: bool,
-    since: Instant,
+    pub(crate) outbound: bool,
+    pub(crate) since: Instant,
+    /// Known to both sides.
+    pub(crate) is_confirmed: AtomicBool,
+    /// Closed by this side because the other is not there.
+    pub(crate) is_given_up: AtomicBool,
     active: AtomicUsize,
     is_widened: AtomicBool,
 }
@@ -44,6 +49,14 @@ impl Carrier {
             let most = VarInt::from_u32(CONCURRENT_STREAMS);
             self.connection.set_max_concurrent_bi_streams(most);
         }
+    }
+
+    /// Why something on this connection ended.
+    pub(crate) fn explain(&self, error: TransportError) -> TransportError {
+        if error == TransportError::Closed && self.is_given_up.load(Ordering::Relaxed) {
+            return TransportError::Lost("the peer did not confirm the handshake".to_owned());
+        }
+        error
     }
 
     /// Counts something that still needs this connection, until the guard is dropped.
@@ -67,7 +80,9 @@ pub(crate) struct Link {
     pub(crate) id: LinkId,
     pub(crate) peer: [u8; NODE_ID_BYTES],
     /// New traffic takes the first; the others finish what they carry. Bounded by the connections of one peer.
-    carriers: Mutex<Vec<Arc<Carrier>>>,
+    pub(crate) carriers: Mutex<Vec<Arc<Carrier>>>,
+    /// Where the owner knows the peer to be.
+    pub(crate) told_remote: Mutex<SocketAddr>,
 }
 
 impl Link {
@@ -133,9 +148,10 @@ impl Link {
         carriers.first().cloned()
     }
 
-    /// The event that tells which connection new traffic takes.
-    fn moved(&self, carrier: &Carrier) -> Event {
+    /// The event that tells which connection new traffic takes, and to where.
+    pub(crate) fn moved(&self, carrier: &Carrier) -> Event {
         let remote = from_v6(carrier.connection.remote_address());
+        *self.told_remote.lock() = remote;
         Event::LinkMoved {
             link: self.id,
             remote,
@@ -155,6 +171,10 @@ pub(crate) struct Links {
 impl Links {
     pub(crate) fn get(&self, link: LinkId) -> Option<Arc<Link>> {
         self.by_id.get(&link).cloned()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Link>> {
+        self.by_id.values().cloned().collect()
     }
 
     pub(crate) fn of_peer(&self, peer: &[u8; NODE_ID_BYTES]) -> Option<LinkId> {
@@ -209,6 +229,8 @@ pub(crate) fn attach(
         connection,
         outbound,
         since: Instant::now(),
+        is_confirmed: AtomicBool::new(false),
+        is_given_up: AtomicBool::new(false),
         active: AtomicUsize::new(0),
         is_widened: AtomicBool::new(false),
     });
@@ -227,6 +249,7 @@ pub(crate) fn attach(
             id: shared.number(),
             peer,
             carriers: Mutex::new(vec![carrier.clone()]),
+            told_remote: Mutex::new(remote),
         };
         let link = Arc::new(link);
         links.insert(link.clone());
@@ -276,7 +299,7 @@ async fn serve(shared: Arc<Shared>, link: Arc<Link>, carrier: Arc<Carrier>) {
     } else if links.remove(&link) {
         shared.sink.push(Event::LinkClosed {
             link: link.id,
-            reason: reason.into(),
+            reason: carrier.explain(reason.into()),
         });
     }
 }

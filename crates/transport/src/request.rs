@@ -91,7 +91,8 @@ impl Query {
     async fn ask_link(&self, link: &Link) -> Result<Bytes, TransportError> {
         let carrier = link.carrier()?;
         let _active = carrier.enter();
-        self.ask_over(&carrier.connection).await
+        let answer = self.ask_over(&carrier.connection).await;
+        answer.map_err(|error| carrier.explain(error))
     }
 
     /// Asks over the connection that a dial is making: early when the dial resumes a session and the question

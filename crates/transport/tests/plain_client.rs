@@ -20,17 +20,19 @@ use tokio::runtime::Runtime;
 const REQUEST: [u8; 4] = [1, 1, 7, 0];
 
 #[test]
-fn a_client_that_moves_to_another_socket_keeps_its_connection() {
+fn a_client_that_moves_to_another_socket_keeps_its_connection_and_is_known_there() {
     let bob = Peer::start(190);
     let client = Client::connect(191, &bob, bob.address());
     for round in 0..3_u8 {
         assert_eq!(client.ask(&[round; 5000]), [round; 5000]);
         let _entered = client.runtime.enter();
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let moved_to = socket.local_addr().unwrap();
         client.endpoint.rebind(socket).unwrap();
         // The first that comes from the new socket is large.
         let large = pattern(200_000, round);
         assert_eq!(client.ask(&large), large);
+        assert_eq!(bob.wait(|happened| happened.moved.pop()), moved_to);
     }
     let (ups, closed) = bob.wait(|happened| Some((happened.links.len(), happened.closed.len())));
     assert_eq!((ups, closed), (1, 0));

@@ -32,6 +32,8 @@ type Outcome = (Result<Bytes, TransportError>, Instant);
 #[derive(Default)]
 pub struct Happened {
     pub links: Vec<LinkId>,
+    /// Where to.
+    pub moved: Vec<SocketAddr>,
     pub closed: Vec<(LinkId, TransportError)>,
     pub requests: Vec<Bytes>,
     pub cancelled: usize,
@@ -56,6 +58,7 @@ impl EventSink for Inbox {
         let now = Instant::now();
         match event {
             Event::LinkUp { link, .. } => happened.links.push(link),
+            Event::LinkMoved { remote, .. } => happened.moved.push(remote),
             Event::LinkClosed { link, reason } => happened.closed.push((link, reason)),
             Event::Dialled { operation, result } | Event::StreamDone { operation, result } => {
                 let result = result.map(|number| Bytes::copy_from_slice(&number.to_le_bytes()));
