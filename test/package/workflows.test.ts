@@ -39,11 +39,33 @@ const commands = jobs.flatMap(({ job }) =>
 )
 const platforms = readdirSync(join(repository, 'npm')).filter((name) => name !== 'prebuilds')
 
+const { scripts } = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8')) as {
+  scripts: Readonly<Record<string, string>>
+}
+
+describe('the documents', () => {
+  test('name only scripts that are there, and these call only files that are there', () => {
+    const texts = ['README.md', ...documents('docs')].map((path) =>
+      readFileSync(join(repository, path), 'utf8'),
+    )
+    const named = new Set(
+      texts.flatMap((text) =>
+        [...text.matchAll(/npm run ([a-z]+(?::[a-z]+)*)/g)].map(([, name = '']) => name),
+      ),
+    )
+    const files = Object.values(scripts).flatMap((script) =>
+      [...script.matchAll(/node (\S+\.mjs)/g)].map(([, path = '']) => path),
+    )
+
+    expect([...named]).toEqual(expect.arrayContaining(['bench', 'fuzz', 'test:asan', 'test:long']))
+    expect([...named].filter((name) => scripts[name] === undefined)).toEqual([])
+    expect(files).toContain('scripts/asan.mjs')
+    expect(files.filter((path) => !existsSync(join(repository, path)))).toEqual([])
+  })
+})
+
 describe('the workflows', () => {
   test('call only scripts that are there', () => {
-    const { scripts } = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8')) as {
-      scripts: Readonly<Record<string, string>>
-    }
     const files = commands.flatMap((run) =>
       [...run.matchAll(/node (scripts\/\S+)/g)].map(([, path = '']) => path),
     )
@@ -112,3 +134,12 @@ describe('the workflows', () => {
     expect(actions.filter((name) => !/^[\w.-]+\/[\w./-]+@(v\d+|[0-9a-f]{40})$/.test(name))).toEqual([])
   })
 })
+
+/** Markdown files below a folder. */
+function documents(folder: string): string[] {
+  return readdirSync(join(repository, folder), { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name)
+    if (entry.isDirectory()) return entry.name === 'api' ? [] : documents(path)
+    return entry.name.endsWith('.md') ? [path] : []
+  })
+}
