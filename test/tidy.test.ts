@@ -38,6 +38,8 @@ const DOORS: readonly string[] = [
   'ts/dht/lookup-watch.ts',
   'ts/dht/provider-ledger.ts',
   'ts/dht/provider-publisher.ts',
+  'ts/dht/provider-reader.ts',
+  'ts/dht/provider-search.ts',
   'ts/dht/provider-server.ts',
   'ts/dht/provider-shelf.ts',
   'ts/dht/providers.ts',

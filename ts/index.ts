@@ -28,6 +28,11 @@ export {
 } from './net/address.ts'
 export { type DialTrace, type RequestTrace } from './net/trace.ts'
 export { type CallOptions, type ConnectionStats } from './net/transport.ts'
+export { type ChildOptions, type NodeProviders } from './node/providers.ts'
+export { type Announcement } from './dht/provider-publisher.ts'
+export { type ProviderPlan } from './dht/provider-plan.ts'
+export { type Provider } from './dht/provider-reader.ts'
+export { type ProviderAssignments } from './dht/providers.ts'
 export { type Objects } from './objects/objects.ts'
 export {
   type GetBytesOptions,

@@ -22,6 +22,7 @@ const PRINTED: Readonly<Record<string, readonly (string | RegExp)[]>> = {
     'espalier_connections{direction="inbound"} 0\n',
     'visits_total 1\nespalier_stored_records{node="first"} 0\nespalier_stored_records{node="second"} 0\n',
   ],
+  'docs/guide/providers.md': ['2\n500\n500\n0\n'],
   'docs/guide/simulator.md': ['winter after true\n'],
   'docs/guide/nodes.md': ['MLKEM768 mldsa65 TLS_CHACHA20_POLY1305_SHA256\n'],
 }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { Registry } from 'prom-client'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { Meter } from '../../ts/base/metrics.ts'
+import { giveReceipts } from '../../ts/dht/provider-wire.ts'
 import { NODE_METRICS } from '../../ts/metrics/catalogue.ts'
 import { exportNode } from '../../ts/metrics/exporter.ts'
 import { createHasher } from '../../ts/native/hash.ts'
@@ -12,6 +13,7 @@ import { PUT_SHARDS } from '../../ts/objects/wire.ts'
 import { readExposition, total } from './exposition.ts'
 import {
   addressOf,
+  announce,
   block,
   changed,
   connect,
@@ -107,6 +109,12 @@ const CASES: Readonly<Record<string, Case>> = {
   },
   routing_table_peers: { by: 1, act: () => world.node({ bootstrap: [peerOf(world.a)] }) },
   stored_records: { by: 1, act: () => world.b.put(`record ${Math.random()}`, Uint8Array.of(1)) },
+  stored_announcements: { by: 1, act: () => announce(world.b) },
+  announced_roots: { by: 1, act: () => announce(world.a) },
+  provider_cache_bytes: { by: 4, act: () => readAnnounced() },
+  announcements_total: { labels: { outcome: 'stored' }, by: 1, act: () => announce(world.b) },
+  receipts_total: { labels: { outcome: 'useless' }, by: 1, act: () => giveUselessReceipt() },
+  summaries_total: { labels: { outcome: 'ok' }, by: 1, act: () => readAnnounced() },
   lookups_total: {
     labels: { purpose: 'record', outcome: 'NOT_FOUND' },
     by: 1,
@@ -279,10 +287,29 @@ function sourceOf(transport: QuicTransport): MetricsSource {
       load: () => ({ underWay: 0, queued: 0, served: 0, dials: 0 }),
       connectionCounts: () => ({ inbound: 0, outbound: 0 }),
     },
-    dht: { peerCount: 0, evenness: 1, recordCount: 0 },
+    dht: {
+      peerCount: 0,
+      evenness: 1,
+      recordCount: 0,
+      providers: { keptCount: 0, announcedCount: 0, cachedBytes: 0 },
+    },
     store: { pendingCalls: 0 },
     shards: undefined,
   }
+}
+
+async function readAnnounced(): Promise<void> {
+  const root = await announce(world.b)
+  expect((await world.a.providers.find(root, { root })).map(({ id }) => id)).toEqual([world.b.id])
+}
+
+/** Of a root that nobody announces, under a name. */
+async function giveUselessReceipt(): Promise<void> {
+  const receipts = [{ root: randomBytes(32), epoch: 1, window: 1, chunks: 1 }]
+  const proof = { kind: 'pseudonym' as const, tags: [randomBytes(32)] }
+  const body = giveReceipts.encodeRequest({ receipts, proof, publicKey: undefined })
+  const answer = await (await connect(await world.stranger(), world.a)).request(giveReceipts.protocol, body)
+  expect(giveReceipts.decodeResponse(answer)).toEqual({ kind: 'taken', count: 0 })
 }
 
 /** A request that is answered UNSUPPORTED. */

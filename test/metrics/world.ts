@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -75,6 +76,13 @@ export function addressOf(node: EspalierNode): Address {
   const [address] = node.addresses
   if (address === undefined) throw new Error('the node has no address')
   return address
+}
+
+/** Announces a root that nobody announced before. */
+export async function announce(node: EspalierNode): Promise<Uint8Array> {
+  const root = randomBytes(32)
+  await node.providers.announce(root, [root])
+  return root
 }
 
 export function connect(stranger: QuicTransport, node: EspalierNode): Promise<Connection> {

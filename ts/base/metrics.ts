@@ -20,6 +20,7 @@ export const INSTRUMENTS = {
   lookupRequests: { kind: 'histogram', labels: ['purpose'], bounds: [0, 1, 2, 4, 8, 16, 32, 64, 128] },
   announcements: { kind: 'counter', labels: ['outcome'] },
   receipts: { kind: 'counter', labels: ['outcome'] },
+  summaries: { kind: 'counter', labels: ['outcome'] },
   transfers: { kind: 'counter', labels: ['operation', 'outcome'] },
   transferBytes: { kind: 'counter', labels: ['operation'] },
   transferSeconds: { kind: 'histogram', labels: ['operation'], bounds: LONG_SECONDS },

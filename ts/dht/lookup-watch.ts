@@ -11,7 +11,7 @@ export interface LookupWatch {
 
 export function watchLookup(
   { clock, metrics }: Pick<Env, 'clock' | 'metrics'>,
-  purpose: 'nodes' | 'record',
+  purpose: 'nodes' | 'record' | 'providers',
 ): LookupWatch {
   const startedAtMs = clock.nowMs()
   let requests = 0

@@ -28,9 +28,12 @@ export type IdSet = ReadonlyMap<string, Uint8Array>
  * have, and for what is no id of 32 bytes.
  */
 export function idSetOf(ids: Iterable<Uint8Array>): IdSet {
+  const given: unknown = ids
+  const isList = typeof (given as Partial<Iterable<unknown>> | undefined)?.[Symbol.iterator] === 'function'
+  if (!isList) throw invalid('ids are an iterable of Uint8Arrays')
   const set = new Map<string, Uint8Array>()
-  for (const given of ids) {
-    const id = copyOfId(given, 'an id')
+  for (const each of ids) {
+    const id = copyOfId(each, 'an id')
     set.set(nameOf(id), id)
     if (set.size > MAX_SUMMARY_IDS) throw invalid(`more than ${MAX_SUMMARY_IDS} ids`)
   }

@@ -1,6 +1,10 @@
 import type { NodeId } from '../base/identity.ts'
 
-/** Which provider is asked for which ids. */
+/**
+ * Which provider is asked for which ids.
+ *
+ * @category Providers
+ */
 export interface ProviderPlan {
   /** By provider, in the order in which the ids were given. */
   readonly assignments: ReadonlyMap<NodeId, readonly Uint8Array[]>

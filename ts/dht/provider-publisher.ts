@@ -27,7 +27,11 @@ const RENEW_MS = 30 * 60_000
 /** Until an announcement that nobody took is offered again. */
 const RETRY_MS = 60_000
 
-/** What an announcement came to. */
+/**
+ * What an announcement came to.
+ *
+ * @category Providers
+ */
 export interface Announcement {
   /** Of the summary: it goes up when the set was issued anew. */
   readonly epoch: number

@@ -11,6 +11,9 @@ import type { Contacts } from './contacts.ts'
 import { copyOfId, idSetOf } from './provider-issue.ts'
 import { ProviderLedger } from './provider-ledger.ts'
 import { ProviderPublisher, type Announcement } from './provider-publisher.ts'
+import type { ProviderPlan } from './provider-plan.ts'
+import { ProviderReader, type Provider } from './provider-reader.ts'
+import { ProviderSearch } from './provider-search.ts'
 import { ProviderServer } from './provider-server.ts'
 import { ProviderShelf } from './provider-shelf.ts'
 import type { PublicKeys } from './public-keys.ts'
@@ -21,6 +24,15 @@ import type { Verifier } from './verifier.ts'
 /** Between two looks at whether an announcement is due, ±25 %. */
 const KEEP_INTERVAL_MS = 30_000
 const KEEP_TIMEOUT_MS = 600_000
+
+/**
+ * Which provider is to be asked for which children.
+ *
+ * @category Providers
+ */
+export interface ProviderAssignments extends ProviderPlan {
+  readonly providers: ReadonlyMap<NodeId, Provider>
+}
 
 interface Deps {
   readonly self: NodeId
@@ -54,6 +66,7 @@ export class Providers {
   readonly #ledger: ProviderLedger
   readonly #publisher: ProviderPublisher
   readonly #server: ProviderServer
+  readonly #reader: ProviderReader
   /** Runs while there is anything to keep alive. */
   #timer: Timer | undefined
   #isRunning = false
@@ -68,12 +81,18 @@ export class Providers {
     this.#shelf = shelf
     this.#ledger = ledger
     this.#publisher = publisher
+    this.#reader = new ProviderReader({ ...deps, search: new ProviderSearch({ ...deps, shelf }) })
     this.#server = new ProviderServer({ ...deps, shelf, ledger, publisher }, options)
   }
 
   /** Announcements of others that this node keeps. */
   get keptCount(): number {
     return this.#shelf.size
+  }
+
+  /** Memory of the summaries of others, in bytes. */
+  get cachedBytes(): number {
+    return this.#reader.cachedBytes
   }
 
   /** Roots that this node announces. */
@@ -115,6 +134,43 @@ export class Providers {
     return this.#calls.inTurn({ kind: 'PROVIDER', subject }, options, (signal) =>
       this.#publisher.withdraw(subject, signal),
     )
+  }
+
+  /**
+   * The providers that claim the child `id` of `root`, of whom the least named comes first; none when nobody is
+   * known to have it. The network is asked once for a root, each provider once for its summary: later children
+   * of the same root cost no look-up. One of 2,048 answers is a false yes; tell {@link missed} of it. Codes:
+   * `INVALID_ARGUMENT`, `TIMEOUT`, `ABORTED`.
+   */
+  async find(
+    id: Uint8Array,
+    { root, ...call }: CallOptions & { readonly root: Uint8Array },
+  ): Promise<readonly Provider[]> {
+    const [child, parent] = [copyOfId(id, 'an id'), copyOfId(root, 'a root')]
+    return this.#calls.run(call, (signal) => this.#reader.find(parent, child, signal))
+  }
+
+  /**
+   * Whom to ask for which of the children `ids` of `root`, so that nobody has much more to serve than the others:
+   * the ids of each provider, where the providers are, and the ids that nobody claims. Codes as {@link find}.
+   */
+  async plan(
+    ids: Iterable<Uint8Array>,
+    { root, ...call }: CallOptions & { readonly root: Uint8Array },
+  ): Promise<ProviderAssignments> {
+    const [children, parent] = [[...idSetOf(ids).values()], copyOfId(root, 'a root')]
+    return this.#calls.run(call, (signal) => this.#reader.plan(parent, children, signal))
+  }
+
+  /**
+   * A provider did not have a child that it claims: it is not named for it again. Answers whether chance no
+   * longer explains its misses; then it is named for nothing any more. Code: `INVALID_ARGUMENT`.
+   */
+  missed(
+    id: Uint8Array,
+    { root, provider }: { readonly root: Uint8Array; readonly provider: NodeId },
+  ): boolean {
+    return this.#reader.missed(copyOfId(root, 'a root'), { provider, id: copyOfId(id, 'an id') })
   }
 
   /** Reads what is on disk, then answers others. */

@@ -148,7 +148,7 @@ export class Search {
         // What comes after the end is of no use, and a signature is dear.
         if (isOver) return peers
         if (record !== undefined) {
-          await this.#verify(record, { wanted, holder: peer, signal })
+          await this.verify(record, { wanted, holder: peer, signal })
           holders.push(peer.id)
           shownOn.add(path)
           if (best === undefined || isBetter(record, best)) best = record
@@ -176,6 +176,18 @@ export class Search {
     })
     const closest = lookup.closest()
     return { record: best, holders, answers: lookup.answers, isOwnerThere, closest, restarts }
+  }
+
+  /** Asks from node to node towards `key`, until it is enough or the nearest have answered. `ask` rejects for a liar. */
+  async visit(
+    key: Key,
+    options: {
+      readonly ask: (peer: Peer) => Promise<readonly Peer[]>
+      readonly isEnough: () => boolean
+      readonly signal: AbortSignal
+    },
+  ): Promise<void> {
+    await drive(this.#lookup(key), { ...options, clock: this.#env.clock })
   }
 
   /** Known nodes that the look-up has not asked yet. */
@@ -214,7 +226,7 @@ export class Search {
   }
 
   /** Throws for a record that is not what was asked for: its holder counts as failed. */
-  async #verify(
+  async verify(
     record: SignedRecord,
     context: { readonly wanted: Wanted; readonly holder: Peer; readonly signal: AbortSignal },
   ): Promise<void> {

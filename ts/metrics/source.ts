@@ -15,7 +15,16 @@ export interface MetricsSource {
     /** Live connections by who dialled. */
     connectionCounts(): { readonly inbound: number; readonly outbound: number }
   }
-  readonly dht: { readonly peerCount: number; readonly evenness: number; readonly recordCount: number }
+  readonly dht: {
+    readonly peerCount: number
+    readonly evenness: number
+    readonly recordCount: number
+    readonly providers: {
+      readonly keptCount: number
+      readonly announcedCount: number
+      readonly cachedBytes: number
+    }
+  }
   readonly store: { readonly pendingCalls: number }
   /** Nothing for a node that keeps nothing for others. */
   readonly shards:

@@ -40,6 +40,9 @@ const MAX_TIMEOUT_MS = 2_147_483_647
 const SIGNAL = { signal: optional(shape((value) => value instanceof AbortSignal, 'an AbortSignal')) }
 const CALL = { ...SIGNAL, timeoutMs: optional(integer({ min: 1, max: MAX_TIMEOUT_MS })) }
 const PUT = { ...CALL, expectSequence: optional(integer({ min: 0, max: Number.MAX_SAFE_INTEGER })) }
+const ROOT = { root: shape((value): value is Uint8Array => value instanceof Uint8Array, 'a Uint8Array') }
+const CHILD = { ...CALL, ...ROOT }
+const MISSED = { ...ROOT, provider: text() }
 const GET = { ...CALL, owner: optional(text()) }
 const LOOKUP = { ...CALL, secure: flag({ default: false }) }
 
@@ -74,6 +77,23 @@ export function checkLookup(
   const { secure, ...call } = checkOptions(options, LOOKUP)
   // `parseNodeId` takes anything, and says what it wants.
   return { id: parseNodeId(id as string), options: { ...callOf(call), secure } }
+}
+
+/** Throws `INVALID_ARGUMENT`. */
+export function checkCall(options: unknown): CallOptions {
+  return callOf(checkOptions(options, CALL))
+}
+
+/** Throws `INVALID_ARGUMENT`. */
+export function checkChild(options: unknown): CallOptions & { readonly root: Uint8Array } {
+  const { root, ...call } = checkOptions(options, CHILD)
+  return { ...callOf(call), root }
+}
+
+/** Throws `INVALID_ARGUMENT`. */
+export function checkRoot(options: unknown): { readonly root: Uint8Array; readonly provider: NodeId } {
+  const { root, provider } = checkOptions(options, MISSED)
+  return { root, provider: parseNodeId(provider) }
 }
 
 function callOf(call: {

@@ -14,6 +14,7 @@ import {
 } from './check-call.ts'
 import { checkNodeOptions, type CheckedOptions } from './check-options.ts'
 import type { NodeOptions } from './options.ts'
+import type { NodeProviders } from './providers.ts'
 import { openServices, type Services } from './services.ts'
 import {
   summarizeConnections,
@@ -121,6 +122,11 @@ export class EspalierNode implements AsyncDisposable {
   /** Objects of any size: put and get, encrypted and erasure-coded. */
   get objects(): Objects {
     return this.#running().objects
+  }
+
+  /** Who has which children of a root: announce what this node has, find who has the rest. */
+  get providers(): NodeProviders {
+    return this.#running().providers
   }
 
   /**

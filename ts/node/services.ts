@@ -20,6 +20,7 @@ import type { CheckedOptions } from './check-options.ts'
 import { MonitorServer } from '../metrics/http.ts'
 import { NodeMetrics } from '../metrics/node-metrics.ts'
 import { Closers } from './closers.ts'
+import { NodeProviders } from './providers.ts'
 
 /** The running parts of a node. */
 export interface Services {
@@ -27,6 +28,7 @@ export interface Services {
   readonly rpc: Rpc
   readonly dht: Dht
   readonly objects: Objects
+  readonly providers: NodeProviders
   /** Nothing for `clientOnly`. */
   readonly shards: ShardStore | undefined
   readonly metrics: NodeMetrics
@@ -108,7 +110,8 @@ async function open(options: CheckedOptions, signal: AbortSignal, closers: Close
   await dht.start()
   await join({ dht, options }, signal)
   isJoined = true
-  const parts = { identity, rpc, dht, objects, shards, addresses, metrics: shown }
+  const providers = new NodeProviders(dht.providers)
+  const parts = { providers, identity, rpc, dht, objects, shards, addresses, metrics: shown }
   return { ...parts, monitorAddress: monitor?.address, close: () => closers.run() }
 }
 

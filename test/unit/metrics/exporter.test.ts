@@ -143,7 +143,12 @@ function fakeNode(): MetricsSource & { readonly fetches: number } {
       load: () => ({ underWay: 0, queued: 0, served: 0, dials: 0 }),
       connectionCounts: () => ({ inbound: 0, outbound: 0 }),
     },
-    dht: { peerCount: 0, evenness: 1, recordCount: 0 },
+    dht: {
+      peerCount: 0,
+      evenness: 1,
+      recordCount: 0,
+      providers: { keptCount: 0, announcedCount: 0, cachedBytes: 0 },
+    },
     store: { pendingCalls: 0 },
     shards: undefined,
     get fetches() {
