@@ -46,6 +46,7 @@ const DOORS: readonly string[] = [
   'ts/dht/public-keys.ts',
   'ts/dht/publisher.ts',
   'ts/dht/record-shelf.ts',
+  'ts/dht/registers.ts',
   'ts/dht/repeat.ts',
   'ts/dht/search.ts',
   'ts/dht/server.ts',

@@ -19,7 +19,7 @@ import { Providers } from './providers.ts'
 import { PublicKeys } from './public-keys.ts'
 import { Publisher } from './publisher.ts'
 import { RecordShelf } from './record-shelf.ts'
-import { decodeRegister, encodeRegister, subjectOfName } from './register.ts'
+import { Registers, type ReadOptions, type RegisterValue } from './registers.ts'
 import { Repeat } from './repeat.ts'
 import type { Peer } from './lookup.ts'
 import { Search } from './search.ts'
@@ -30,9 +30,6 @@ import { Verifier } from './verifier.ts'
 export type { ObjectPointer } from './pointer.ts'
 export type { DhtOptions } from './options.ts'
 
-/** Nodes that must show a register before its highest sequence is believed, where there are so many. */
-const REGISTER_ANSWERS = 3
-const REGISTER_LIFETIME_MS = 365 * 86_400_000
 /** How long a restart waits for one look at all saved peers before others matter more. */
 const REVALIDATE_TIMEOUT_MS = 120_000
 const UPKEEP_TIMEOUT_MS = 600_000
@@ -56,6 +53,7 @@ export class Dht {
   readonly #search: Search
   readonly #locator: Locator
   readonly #publisher: Publisher
+  readonly #registers: Registers
   readonly #upkeep: Upkeep
   readonly #handover: Handover
   readonly #server: Server
@@ -103,6 +101,7 @@ export class Dht {
     this.#search = search
     this.#locator = new Locator({ rpc, env, calls: this.#calls, search })
     this.#publisher = publisher
+    this.#registers = new Registers({ self, env, calls: this.#calls, search, publisher }, checked)
     this.#upkeep = new Upkeep({
       self,
       env,
@@ -269,49 +268,22 @@ export class Dht {
     })
   }
 
-  /**
-   * Writes this node's register `name`. Resolves with the sequence that it got and who stored it.
-   * Codes: `VALUE_TOO_LARGE` (over 256 bytes), `RECORD_STALE` (`details.sequence` is the current one:
-   * another than `expectSequence`, or a rival write won), `QUORUM_FAILED`, `INVALID_ARGUMENT`, `TIMEOUT`.
-   */
+  /** Writes this node's register `name`: see {@link Registers.set}. */
   async putValue(
     name: string,
     value: Uint8Array,
-    options: CallOptions & {
-      /** Write only over this sequence; 0 means that there must be none yet. */
-      readonly expectSequence?: number
-    } = {},
+    options: Parameters<Registers['set']>[2] = {},
   ): Promise<{ readonly sequence: number; readonly accepted: readonly NodeId[] }> {
-    const place = { kind: 'REGISTER_POINTER', subject: subjectOfName(this.#env.crypto, name) } as const
-    const payload = encodeRegister(value)
-    return this.#calls.inTurn(place, options, async (signal) => {
-      const current = await this.#register(place.subject, this.#rpc.localId, signal)
-      const stored = current?.body.sequence ?? 0
-      if (options.expectSequence !== undefined && options.expectSequence !== stored) {
-        throw new EspalierError('RECORD_STALE', `the register has sequence ${stored}`, {
-          details: { sequence: stored },
-        })
-      }
-      const sequence = Math.max(stored, await this.#publisher.lastSequence(place)) + 1
-      const expiresUnixMs = this.#env.clock.unixMs() + REGISTER_LIFETIME_MS
-      const draft = { ...place, payload, expiresUnixMs }
-      const { accepted } = await this.#publisher.publish(draft, { sequence, signal })
-      return { sequence, accepted }
-    })
+    return this.#registers.set(name, value, options)
   }
 
-  /** The owner's register `name`, or nothing when nobody asked has it. */
+  /** The owner's register `name`: see {@link Registers.get}. */
   async getValue(
     name: string,
     query: { readonly owner: NodeId },
-    options: CallOptions = {},
-  ): Promise<{ readonly value: Uint8Array; readonly sequence: number } | undefined> {
-    const subject = subjectOfName(this.#env.crypto, name)
-    return this.#calls.run(options, async (signal) => {
-      const record = await this.#register(subject, query.owner, signal)
-      if (record === undefined) return undefined
-      return { value: decodeRegister(record.body), sequence: record.body.sequence }
-    })
+    options: ReadOptions = {},
+  ): Promise<RegisterValue | undefined> {
+    return this.#registers.get(name, { ...options, ...query })
   }
 
   async #load(): Promise<readonly Peer[]> {
@@ -320,12 +292,6 @@ export class Dht {
     const saved = await this.#contacts.load()
     this.#server.start()
     return saved
-  }
-
-  async #register(subject: Uint8Array, owner: NodeId, signal: AbortSignal) {
-    const key = keyOfRecord(this.#env.crypto, { kind: 'REGISTER_POINTER', subject, owner })
-    const wanted = { kind: 'REGISTER_POINTER', key, owner, enough: REGISTER_ANSWERS, enoughPaths: 2 } as const
-    return this.#search.record(wanted, signal)
   }
 
   /** Dials a bootstrap node and hears whether it serves. */

@@ -1,6 +1,7 @@
 import { EspalierError } from '../base/error.ts'
 import { parseNodeId, type NodeId } from '../base/identity.ts'
-import { checkOptions, flag, integer, optional, shape, text } from '../base/options.ts'
+import { checkOptions, flag, integer, oneOf, optional, shape, text } from '../base/options.ts'
+import type { ReadOptions } from '../dht/registers.ts'
 import { checkBytes } from '../native/check.ts'
 import type { CallOptions } from '../net/transport.ts'
 
@@ -22,6 +23,13 @@ export interface PutValueOptions extends CallOptions {
 export interface GetValueOptions extends CallOptions {
   /** The NodeId whose value it is. Default: the reading node's own. */
   readonly owner?: string
+  /**
+   * `one`: the newest version that the first few holders on two paths show. `quorum`: more than half of the
+   * nodes that should keep it have shown it, else `QUORUM_FAILED`. Default `one`.
+   */
+  readonly consistency?: 'one' | 'quorum'
+  /** Eight disjoint paths instead of four, against many liars. Default false. */
+  readonly secure?: boolean
 }
 
 /**
@@ -43,8 +51,14 @@ const PUT = { ...CALL, expectSequence: optional(integer({ min: 0, max: Number.MA
 const ROOT = { root: shape((value): value is Uint8Array => value instanceof Uint8Array, 'a Uint8Array') }
 const CHILD = { ...CALL, ...ROOT }
 const MISSED = { ...ROOT, provider: text() }
-const GET = { ...CALL, owner: optional(text()) }
-const LOOKUP = { ...CALL, secure: flag({ default: false }) }
+const SECURE = { secure: flag({ default: false }) }
+const GET = {
+  ...CALL,
+  ...SECURE,
+  owner: optional(text()),
+  consistency: oneOf(['one', 'quorum'], { default: 'one' }),
+}
+const LOOKUP = { ...CALL, ...SECURE }
 
 /** Throws `INVALID_ARGUMENT`. */
 export function checkStart(options: unknown): AbortSignal | undefined {
@@ -63,10 +77,13 @@ export function checkPutValue(name: unknown, value: unknown, options: unknown): 
 export function checkGetValue(
   name: unknown,
   options: unknown,
-): { readonly owner: NodeId | undefined; readonly call: CallOptions } {
+): { readonly owner: NodeId | undefined; readonly read: ReadOptions } {
   checkName(name)
-  const { owner, ...call } = checkOptions(options, GET)
-  return { owner: owner === undefined ? undefined : parseNodeId(owner), call: callOf(call) }
+  const { owner, consistency, secure, ...call } = checkOptions(options, GET)
+  return {
+    owner: owner === undefined ? undefined : parseNodeId(owner),
+    read: { ...callOf(call), consistency, secure },
+  }
 }
 
 /** Throws `INVALID_ARGUMENT`. */

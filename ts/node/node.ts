@@ -156,16 +156,18 @@ export class EspalierNode implements AsyncDisposable {
   }
 
   /**
-   * Reads the newest version of a named value that the nodes asked could prove, or nothing when none of
-   * them has it. Codes: `INVALID_ARGUMENT`, `TIMEOUT` (default 30,000 ms), `ABORTED`.
+   * Reads the newest version of a named value that the nodes asked could prove, never an older one than this
+   * node has read before, or nothing when none of them has it. Codes: `QUORUM_FAILED` (a read by quorum that too
+   * few holders answered; `details` has `found` and `needed`), `INVALID_ARGUMENT`, `TIMEOUT` (default 30,000 ms),
+   * `ABORTED`.
    */
   async get(
     name: string,
     options: GetValueOptions = {},
   ): Promise<{ readonly value: Uint8Array; readonly sequence: number } | undefined> {
     const { dht, identity } = this.#running()
-    const { owner = identity.id, call } = checkGetValue(name, options)
-    return dht.getValue(name, { owner }, call)
+    const { owner = identity.id, read } = checkGetValue(name, options)
+    return dht.getValue(name, { owner }, read)
   }
 
   /**

@@ -13,8 +13,12 @@ describe('the arguments of a node’s calls', () => {
       expectSequence: 0,
     })
     expect(checkPutValue('name', VALUE, { timeoutMs: undefined })).toStrictEqual({})
-    expect(checkGetValue('name', { owner: ID, timeoutMs: 2 })).toEqual({ owner: ID, call: { timeoutMs: 2 } })
-    expect(checkGetValue('name', {})).toStrictEqual({ owner: undefined, call: {} })
+    const usual = { consistency: 'one', secure: false }
+    expect(checkGetValue('name', { owner: ID, timeoutMs: 2 })).toEqual({
+      owner: ID,
+      read: { ...usual, timeoutMs: 2 },
+    })
+    expect(checkGetValue('name', {})).toStrictEqual({ owner: undefined, read: usual })
     expect(checkStart({ signal })).toBe(signal)
     expect(checkStart(undefined)).toBeUndefined()
   })
@@ -29,6 +33,8 @@ describe('the arguments of a node’s calls', () => {
     ['more time than timers know', () => checkGetValue('name', { timeoutMs: 2 ** 31 })],
     ['something else than a signal', () => checkGetValue('name', { signal: {} })],
     ['an owner of another length', () => checkGetValue('name', { owner: ID.slice(1) })],
+    ['an unknown consistency', () => checkGetValue('name', { consistency: 'all' })],
+    ['a security that is no flag', () => checkGetValue('name', { secure: 1 })],
     ['an unknown option', () => checkGetValue('name', { onwer: ID })],
     ['a name that is missing', () => checkGetValue(undefined, {})],
     ['a start with something else than a signal', () => checkStart({ signal: 5 })],

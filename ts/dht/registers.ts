@@ -1,0 +1,154 @@
+import type { Env } from '../base/env.ts'
+import { EspalierError } from '../base/error.ts'
+import type { NodeId } from '../base/identity.ts'
+import { keyOfRecord, type SignedRecord } from '../base/record.ts'
+import type { CallOptions } from '../net/transport.ts'
+import type { Calls } from './calls.ts'
+import type { Publisher } from './publisher.ts'
+import { decodeRegister, encodeRegister, subjectOfName } from './register.ts'
+import type { Found, Search } from './search.ts'
+
+/** Nodes that must show a register before its highest sequence is believed, where there are so many. */
+const ANSWERS = 3
+const LIFETIME_MS = 365 * 86_400_000
+/** Registers whose last version is remembered, about 4 KB each. */
+const MAX_READ = 256
+
+/** How a register is read. */
+export interface ReadOptions extends CallOptions {
+  /**
+   * `one`: the newest that the first few holders on two paths show. `quorum`: more than half of the nodes
+   * that should keep it have shown it, else `QUORUM_FAILED`. Default `one`.
+   */
+  readonly consistency?: 'one' | 'quorum'
+  /** Eight disjoint paths instead of four. Default false. */
+  readonly secure?: boolean
+}
+
+/** The version of a register. */
+export interface RegisterValue {
+  readonly value: Uint8Array
+  readonly sequence: number
+}
+
+/** Small named values of one owner each, kept on the nodes nearest to their keys. */
+export class Registers {
+  readonly #self: NodeId
+  readonly #env: Env
+  readonly #calls: Calls
+  readonly #search: Search
+  readonly #publisher: Publisher
+  readonly #k: number
+  readonly #serves: boolean
+  /** The newest that was read, the latest read last. Bounded by {@link MAX_READ}. */
+  readonly #read = new Map<string, SignedRecord>()
+
+  constructor(
+    deps: {
+      readonly self: NodeId
+      readonly env: Env
+      readonly calls: Calls
+      readonly search: Search
+      readonly publisher: Publisher
+    },
+    options: { readonly k: number; readonly serves: boolean },
+  ) {
+    this.#self = deps.self
+    this.#env = deps.env
+    this.#calls = deps.calls
+    this.#search = deps.search
+    this.#publisher = deps.publisher
+    this.#k = options.k
+    this.#serves = options.serves
+  }
+
+  /**
+   * Writes this node's register `name`. Resolves with the sequence that it got and who stored it.
+   * Codes: `VALUE_TOO_LARGE` (over 256 bytes), `RECORD_STALE` (`details.sequence` is the current one:
+   * another than `expectSequence`, or a rival write won), `QUORUM_FAILED`, `INVALID_ARGUMENT`, `TIMEOUT`.
+   */
+  async set(
+    name: string,
+    value: Uint8Array,
+    options: CallOptions & {
+      /** Write only over this sequence; 0 means that there must be none yet. */
+      readonly expectSequence?: number
+    },
+  ): Promise<{ readonly sequence: number; readonly accepted: readonly NodeId[] }> {
+    const place = { kind: 'REGISTER_POINTER', subject: subjectOfName(this.#env.crypto, name) } as const
+    const payload = encodeRegister(value)
+    return this.#calls.inTurn(place, options, async (signal) => {
+      // The last sequence is on disk, and who keeps a newer one says so: a miss need not be made sure of.
+      const wanted = { ...this.#wanted(name, this.#self), maxRestarts: 0 }
+      const { record } = await this.#search.find(wanted, { signal })
+      const stored = record?.body.sequence ?? 0
+      if (options.expectSequence !== undefined && options.expectSequence !== stored) {
+        throw new EspalierError('RECORD_STALE', `the register has sequence ${stored}`, {
+          details: { sequence: stored },
+        })
+      }
+      const sequence = Math.max(stored, await this.#publisher.lastSequence(place)) + 1
+      const expiresUnixMs = this.#env.clock.unixMs() + LIFETIME_MS
+      const { accepted } = await this.#publisher.publish(
+        { ...place, payload, expiresUnixMs },
+        { sequence, signal },
+      )
+      return { sequence, accepted }
+    })
+  }
+
+  /**
+   * The owner's register `name`, never an older version than this node has read before; nothing when nobody
+   * asked has it. Codes: `QUORUM_FAILED` (`details` has `found` and `needed`), `INVALID_ARGUMENT`, `TIMEOUT`.
+   */
+  async get(
+    name: string,
+    { owner, ...options }: ReadOptions & { readonly owner: NodeId },
+  ): Promise<RegisterValue | undefined> {
+    const { consistency = 'one', secure = false, ...call } = options
+    const wanted = { ...this.#wanted(name, owner), secure }
+    return this.#calls.run(call, async (signal) => {
+      const enough = consistency === 'one' ? ANSWERS : quorumOf(this.#k)
+      const found = await this.#search.find({ ...wanted, enough }, { signal })
+      if (consistency === 'quorum') this.#checkQuorum(found)
+      const record = this.#newest(`${owner} ${name}`, found.record)
+      if (record === undefined) return undefined
+      return { value: decodeRegister(record.body), sequence: record.body.sequence }
+    })
+  }
+
+  #wanted(name: string, owner: NodeId) {
+    const subject = subjectOfName(this.#env.crypto, name)
+    const key = keyOfRecord(this.#env.crypto, { kind: 'REGISTER_POINTER', subject, owner })
+    return { kind: 'REGISTER_POINTER', key, owner, enough: ANSWERS, enoughPaths: 2 } as const
+  }
+
+  /** Of the nodes that are there as many as keep a record, or all in a small network, more than half have it. */
+  #checkQuorum({ record, holders, closest }: Found): void {
+    if (record === undefined) return
+    const needed = quorumOf(Math.min(this.#k, closest.length + (this.#serves ? 1 : 0)))
+    if (holders.length >= needed) return
+    const message = `${holders.length} nodes showed the register, ${needed} were needed`
+    throw new EspalierError('QUORUM_FAILED', message, { details: { found: holders.length, needed } })
+  }
+
+  /** Holders that forgot, or that show an old version again, take nothing back that was read. */
+  #newest(place: string, shown: SignedRecord | undefined): SignedRecord | undefined {
+    const known = this.#read.get(place)
+    const isKnownNewer =
+      known !== undefined &&
+      known.body.expiresUnixMs > this.#env.clock.unixMs() &&
+      (shown === undefined || known.body.sequence > shown.body.sequence)
+    const newest = isKnownNewer ? known : shown
+    this.#read.delete(place)
+    if (newest === undefined) return undefined
+    this.#read.set(place, newest)
+    const [oldest] = this.#read.keys()
+    if (this.#read.size > MAX_READ && oldest !== undefined) this.#read.delete(oldest)
+    return newest
+  }
+}
+
+function quorumOf(keepers: number): number {
+  return Math.floor(keepers / 2) + 1
+}
