@@ -1,4 +1,5 @@
 import { EspalierError } from '../base/error.ts'
+import type { Address } from '../net/address.ts'
 import type { MessageType } from '../net/message.ts'
 import type { CallOptions } from '../net/transport.ts'
 import { Attempt, type Outcome } from './rpc-attempt.ts'
@@ -18,6 +19,7 @@ export class SimCall<Request, Response> extends Attempt<Response> {
   readonly #from: Card
   /** Nothing when nobody lives at any address that the caller has. */
   readonly #to: Card | undefined
+  readonly #addresses: readonly Address[]
   readonly #type: MessageType<Request, Response>
   readonly #message: Message<Request>
   #isDialling = false
@@ -28,6 +30,8 @@ export class SimCall<Request, Response> extends Attempt<Response> {
       readonly network: Fabric
       readonly from: Card
       readonly to: Card | undefined
+      /** Where the caller believes that it is. */
+      readonly addresses: readonly Address[]
       readonly type: MessageType<Request, Response>
     },
     request: Request,
@@ -36,6 +40,7 @@ export class SimCall<Request, Response> extends Attempt<Response> {
     super(deps.network, outcome)
     this.#from = deps.from
     this.#to = deps.to
+    this.#addresses = deps.addresses
     this.#type = deps.type
     this.#message =
       deps.network.wire === 'values' ? { value: request } : { bytes: encoded(deps.type, request) }
@@ -51,7 +56,10 @@ export class SimCall<Request, Response> extends Attempt<Response> {
     }
     this.#isDialling = true
     if (timeoutMs > HANDSHAKE_MS) this.network.world.schedule(HANDSHAKE_MS, () => this.#endDial())
-    if (to === undefined) return
+    if (to === undefined) {
+      this.#dialStranger()
+      return
+    }
     // The handshake takes one round trip; the request follows with the end of it.
     this.#travel([this.#from, to], () => {
       if (!to.isUp) return
@@ -74,6 +82,20 @@ export class SimCall<Request, Response> extends Attempt<Response> {
   override fail(error: EspalierError): void {
     this.#givenUp?.abort(error)
     super.fail(error)
+  }
+
+  /** Somebody else may live at the address: the handshake tells. */
+  #dialStranger(): void {
+    for (const address of this.#addresses) {
+      const stranger = this.network.nodeAt(address)
+      if (stranger === undefined) continue
+      this.#travel([this.#from, stranger], () => {
+        if (!stranger.isUp) return
+        this.#travel([stranger, this.#from], () =>
+          this.fail(new EspalierError('PEER_MISMATCH', 'another node answered at the address of the peer')),
+        )
+      })
+    }
   }
 
   #endDial(): void {

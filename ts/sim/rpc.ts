@@ -102,7 +102,8 @@ export class SimRpc implements RpcPort, Card {
     return new Promise((resolve, reject) => {
       this.#check(options)
       const to = this.#peerOf(peer)
-      const deps = { network: this.#network, from: this, to, type }
+      const addresses = to === undefined ? this.#rumoursOf(peer) : to.addresses
+      const deps = { network: this.#network, from: this, to, type, addresses }
       const call = new SimCall(deps, request, {
         resolve,
         reject,
@@ -240,6 +241,11 @@ export class SimRpc implements RpcPort, Card {
     const failures = this.#resting.get(id)?.failures ?? 0
     const restMs = Math.min(MAX_BACK_OFF_MS, FIRST_BACK_OFF_MS * 2 ** failures)
     this.#resting.set(id, { failures: failures + 1, untilMs: this.#network.world.nowMs + restMs })
+  }
+
+  #rumoursOf(peer: PeerAddress | NodeId): readonly Address[] {
+    const id = typeof peer === 'string' ? peer : peer.id
+    return (id === undefined ? undefined : this.#rumours?.get(id)) ?? []
   }
 
   #check({ signal, timeoutMs }: CallOptions): void {

@@ -133,6 +133,15 @@ describe('nodes that are not there', () => {
     expect(await world.runUntil(alice.request(carol.localId, double, 5))).toBe(5)
   })
 
+  test('a name at the address of somebody else is a mismatch after one round trip', async () => {
+    const { world, alice, bob } = pair()
+    const mistaken = { id: idOf(7), addresses: bob.addresses }
+
+    const asked = alice.request(mistaken, double, 1)
+    await expect(world.runUntil(asked)).rejects.toMatchObject({ code: 'PEER_MISMATCH' })
+    expect(world.nowMs).toBe(2 * LATENCY_MS)
+  })
+
   test('stopping ends what is under way with CLOSED; the caller’s signal with ABORTED', async () => {
     const { world, alice, bob } = pair()
     bob.handle(double, () => new Promise(() => undefined))
