@@ -6,9 +6,9 @@
 mod common;
 
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Lines, Read},
     net::SocketAddr,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -75,6 +75,8 @@ fn server() {
 
 struct Server {
     process: Child,
+    /// Kept open: the harness says after a minute that a test takes long, and would fail.
+    _output: Lines<BufReader<ChildStdout>>,
     address: SocketAddr,
 }
 
@@ -86,12 +88,14 @@ impl Server {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let address = lines
+        let mut output = BufReader::new(process.stdout.take().unwrap()).lines();
+        let address = output
+            .by_ref()
             .map_while(Result::ok)
             .find_map(|line| line.strip_prefix("serves ")?.parse().ok());
         Self {
             process,
+            _output: output,
             address: address.unwrap(),
         }
     }
