@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// What the budget is unless [`set`] is called: 512 MiB.
 pub const DEFAULT_BYTES: u64 = 512 << 20;
 
+/// The least that [`set`] should be given: 16 MiB. Below it a few connections leave nothing for the others.
+pub const LEAST_BYTES: u64 = 16 << 20;
+
 /// What bytes are held for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Kind {
@@ -102,6 +105,12 @@ impl Budget {
         }
     }
 
+    /// What is left.
+    pub(crate) fn free(&self) -> u64 {
+        let total = self.total.load(Ordering::Relaxed);
+        self.limit.load(Ordering::Relaxed).saturating_sub(total)
+    }
+
     /// Takes `bytes` when they are there.
     fn take(&self, kind: Kind, bytes: u64) -> bool {
         let limit = self.limit.load(Ordering::Relaxed);
@@ -117,7 +126,6 @@ impl Budget {
     }
 
     /// Counts `bytes` that are held already, whatever the limit.
-    #[cfg(test)]
     fn count(&self, kind: Kind, bytes: u64) {
         self.total.fetch_add(bytes, Ordering::Relaxed);
         self.kinds[kind as usize].fetch_add(bytes, Ordering::Relaxed);
@@ -161,7 +169,6 @@ impl Share {
     }
 
     /// Counts `bytes` more that are held already.
-    #[cfg(test)]
     pub(crate) fn count(&mut self, bytes: usize) {
         self.budget.count(self.kind, bytes as u64);
         self.bytes += bytes;

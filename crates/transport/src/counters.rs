@@ -20,6 +20,8 @@ pub enum Refused {
     Memory,
     /// Too many bytes of requests wait for an answer.
     RequestBytes,
+    /// The peer has not acknowledged too many bytes of answers.
+    AnswerBytes,
     /// Too many bytes of datagrams wait for the owner.
     DatagramBytes,
     /// What a stream began with is not the protocol.
@@ -28,13 +30,14 @@ pub enum Refused {
 
 impl Refused {
     /// Every reason with its label, in the order of [`Refused`].
-    pub const LABELS: [&'static str; 8] = [
+    pub const LABELS: [&'static str; 9] = [
         "flood",
         "handshakes",
         "retry",
         "address_rate",
         "memory",
         "request_bytes",
+        "answer_bytes",
         "datagram_bytes",
         "malformed",
     ];

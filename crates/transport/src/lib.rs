@@ -15,10 +15,12 @@ pub mod endpoint;
 pub mod error;
 pub mod events;
 mod flood;
+mod flow;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzz;
 mod handshake;
+mod held;
 pub mod limits;
 mod link;
 mod long_header;
@@ -32,6 +34,8 @@ mod stats;
 mod stream;
 pub mod tls;
 mod unvalidated;
+mod waiting;
+mod window;
 mod wire;
 
 pub use address_rate::AddressRates;

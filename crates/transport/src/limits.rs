@@ -33,6 +33,10 @@ pub const DIAL_STAGGER: Duration = Duration::from_millis(250);
 pub const DRAIN_TIME: Duration = Duration::from_secs(1);
 /// Bytes that wait to be read from one stream.
 pub const STREAM_READ_AHEAD: usize = 1 << 20;
+/// The same when the connection or the process has many of them.
+pub const STREAM_READ_AHEAD_FREE: usize = 16 << 10;
+/// Bytes that wait to be read from all streams of a connection; above it each has only [`STREAM_READ_AHEAD_FREE`].
+pub const MAX_CONNECTION_READ_AHEAD: usize = 8 << 20;
 /// Bytes that wait to be written to one stream.
 pub const MAX_STREAM_BACKLOG: usize = 16 << 20;
 
@@ -42,6 +46,17 @@ pub const MAX_ERROR_TEXT_BYTES: usize = 256;
 pub const MAX_WAITING_DATAGRAM_BYTES: usize = 4 << 20;
 /// Bytes of all requests that wait for an answer; more are refused.
 pub const MAX_WAITING_REQUEST_BYTES: usize = 64 << 20;
+/// The same of one connection.
+pub const MAX_CONNECTION_REQUEST_BYTES: usize = 8 << 20;
+/// Bytes of answers that one peer has not acknowledged; further ones become refusals. A peer that reads may have
+/// as many more as it has read, up to [`MAX_UNREAD_ANSWER_BYTES`].
+pub const FIRST_UNREAD_ANSWER_BYTES: usize = 1 << 20;
+/// See [`FIRST_UNREAD_ANSWER_BYTES`].
+pub const MAX_UNREAD_ANSWER_BYTES: usize = 16 << 20;
+/// An answer up to this is not counted: a peer has at most as many as it has streams.
+pub const SMALL_ANSWER_BYTES: usize = 512;
+/// A smaller piece of what came in is copied: it would keep the whole packet train that it came with.
+pub const SMALL_PIECE_BYTES: usize = 4096;
 /// Above this a writer is told to wait until the network has taken some.
 pub const STREAM_WRITE_AHEAD: usize = 1 << 20;
 /// How long an endpoint that closes waits for its goodbyes to leave.
@@ -83,16 +98,27 @@ impl Default for Limits {
 const IDLE_TIME: Duration = Duration::from_secs(30);
 /// Only the dialling side keeps a connection alive: both sides at once would double the cost.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
-const STREAM_WINDOW: u32 = 8 << 20;
-const CONNECTION_WINDOW: u32 = 16 << 20;
-const SEND_WINDOW: u64 = 16 << 20;
+/// Bytes that a peer may send over one stream before any are read.
+pub const STREAM_WINDOW: u32 = 4 << 20;
+/// The same over all streams of a connection, at its start: what every peer may make this process hold.
+pub const FIRST_WINDOW: u32 = 1 << 20;
+/// Where the window of a connection ends that grows because its streams are read as fast as they come.
+pub const MAX_WINDOW: u32 = 16 << 20;
+/// Streams of one connection that are not read and whose windows do not count against the others.
+pub const MAX_STALLED_STREAMS: u64 = 16;
+/// Bytes of bulk streams that wait for an acknowledgement, at the start of a connection; more urgent classes have
+/// more room.
+pub const FIRST_SEND_WINDOW: u64 = 192 << 10;
+/// The same on a path that takes much at once.
+pub const MAX_SEND_WINDOW: u64 = 4 << 20;
 /// Streams that a peer may have open at once over a connection that is used much.
 pub(crate) const CONCURRENT_STREAMS: u32 = 1024;
 /// The same over any other: quinn keeps state for each stream that may come, 130 KiB for 1,024 of them.
 const FIRST_CONCURRENT_STREAMS: u32 = 32;
 /// From so many on a connection is used much.
 pub(crate) const MANY_STREAMS: usize = 16;
-const DATAGRAM_BUFFER: usize = 1 << 20;
+/// Bytes of datagrams that wait inside of one connection, for each direction; the oldest are dropped.
+pub const DATAGRAM_BUFFER: usize = 256 << 10;
 
 /// The largest packets that path discovery may find, on loopback and with jumbo frames. quinn sends up to ten
 /// at once, and one system call takes at most 65,507 bytes: more would be an error that looks like loss.
@@ -183,8 +209,8 @@ pub(crate) fn transport_config(dialling: bool, path: Path) -> Arc<TransportConfi
         .max_concurrent_bidi_streams(VarInt::from_u32(FIRST_CONCURRENT_STREAMS))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
-        .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
-        .send_window(SEND_WINDOW)
+        .receive_window(VarInt::from_u32(FIRST_WINDOW))
+        .send_window(FIRST_SEND_WINDOW)
         .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER))
         .datagram_send_buffer_size(DATAGRAM_BUFFER)
         .mtu_discovery_config(Some(path.discovery()))

@@ -10,21 +10,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use espalier_core::identity::NODE_ID_BYTES;
 use parking_lot::Mutex;
-use quinn::{Connection, VarInt};
+use quinn::{Connection, SendStream, VarInt, WriteError};
 
 use crate::{
     counters::{Direction, Refused},
     error::TransportError,
     events::{Event, LinkId},
+    flow::Flow,
     limits::{CONCURRENT_STREAMS, DRAIN_TIME, MANY_STREAMS, MAX_WAITING_DATAGRAM_BYTES, SIMULTANEOUS_TIME},
     mux::from_v6,
     request,
     shared::Shared,
     stats::LinkStats,
-    wire::{self, DATAGRAM_HEADER_BYTES},
+    wire::{self, DATAGRAM_HEADER_BYTES, TrafficClass},
 };
 
 /// One QUIC connection and how much goes over it.
@@ -36,6 +37,7 @@ pub(crate) struct Carrier {
     pub(crate) is_confirmed: AtomicBool,
     /// Closed by this side because the other is not there.
     pub(crate) is_given_up: AtomicBool,
+    pub(crate) flow: Arc<Flow>,
     active: AtomicUsize,
     is_widened: AtomicBool,
 }
@@ -59,6 +61,29 @@ impl Carrier {
         error
     }
 
+    /// As [`Flow::write`].
+    pub(crate) async fn write(
+        &self,
+        class: TrafficClass,
+        send: &mut SendStream,
+        bytes: &mut Bytes,
+    ) -> Result<usize, WriteError> {
+        self.flow.write(&self.connection, class, send, bytes).await
+    }
+
+    /// Hands all of `bytes` to quinn as this class has room.
+    pub(crate) async fn write_all(
+        &self,
+        class: TrafficClass,
+        send: &mut SendStream,
+        mut bytes: Bytes,
+    ) -> Result<(), WriteError> {
+        while !bytes.is_empty() {
+            self.write(class, send, &mut bytes).await?;
+        }
+        Ok(())
+    }
+
     /// Counts something that still needs this connection, until the guard is dropped.
     pub(crate) fn enter(self: &Arc<Self>) -> Active {
         self.active.fetch_add(1, Ordering::Relaxed);
@@ -68,6 +93,12 @@ impl Carrier {
 
 /// Keeps a connection from being closed as superfluous.
 pub(crate) struct Active(Arc<Carrier>);
+
+impl Active {
+    pub(crate) fn carrier(&self) -> &Arc<Carrier> {
+        &self.0
+    }
+}
 
 impl Drop for Active {
     fn drop(&mut self) {
@@ -227,6 +258,7 @@ pub(crate) fn attach(
     let remote = from_v6(connection.remote_address());
     let carrier = Arc::new(Carrier {
         connection,
+        flow: Arc::new(Flow::new()),
         outbound,
         since: Instant::now(),
         is_confirmed: AtomicBool::new(false),
@@ -315,6 +347,8 @@ async fn take_datagrams(shared: Arc<Shared>, link: LinkId, carrier: Arc<Carrier>
             continue;
         }
         shared.counters.datagram(Direction::Inbound, body.len());
+        // Not the packet train that it came with.
+        let body = Bytes::copy_from_slice(&body);
         shared.sink.push(Event::Datagram { link, protocol, body });
     }
 }

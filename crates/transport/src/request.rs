@@ -1,9 +1,6 @@
 //! One small message each way, on a stream of its own.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use espalier_core::identity::NODE_ID_BYTES;
@@ -14,18 +11,18 @@ use tokio::{
 };
 
 use crate::{
-    budget::{self, Budget, Share},
     counters::{Direction, Refused},
     dial::Dialling,
     endpoint::Question,
     error::TransportError,
     events::{Event, LinkId, RequestId},
     handshake,
-    limits::{MAX_REQUEST_BYTES, MAX_WAITING_REQUEST_BYTES},
-    link::{Active, Link},
+    held::{HeldRequest, UnreadAnswer},
+    limits::{MAX_REQUEST_BYTES, SMALL_ANSWER_BYTES, SMALL_PIECE_BYTES},
+    link::{Active, Carrier, Link},
     shared::Shared,
     stream,
-    wire::{self, HEADER_BYTES, Header, Kind, Refusal},
+    wire::{self, HEADER_BYTES, Header, Kind, Refusal, TrafficClass},
 };
 
 /// Why a stream was given up: nobody waits for it any more.
@@ -91,7 +88,7 @@ impl Query {
     async fn ask_link(&self, link: &Link) -> Result<Bytes, TransportError> {
         let carrier = link.carrier()?;
         let _active = carrier.enter();
-        let answer = self.ask_over(&carrier.connection).await;
+        let answer = self.ask_over(&carrier.connection, Some(&carrier)).await;
         answer.map_err(|error| carrier.explain(error))
     }
 
@@ -108,7 +105,7 @@ impl Query {
             match state {
                 Dialling::Early(connection) if may_be_early => {
                     may_be_early = false;
-                    match self.ask_over(&connection).await {
+                    match self.ask_over(&connection, None).await {
                         // Not accepted early, or another attempt of the dial won: the link will do.
                         Err(TransportError::Closed | TransportError::Lost(_) | TransportError::Reset(_)) => {}
                         answer => return answer,
@@ -128,13 +125,17 @@ impl Query {
         }
     }
 
-    async fn ask_over(&self, connection: &Connection) -> Result<Bytes, TransportError> {
+    async fn ask_over(
+        &self,
+        connection: &Connection,
+        carrier: Option<&Carrier>,
+    ) -> Result<Bytes, TransportError> {
         let (send, mut receive) = connection.open_bi().await?;
         let mut send = Unfinished(Some(send));
         send.stream()?
             .set_priority(self.header.class.priority())
             .map_err(|_| TransportError::Closed)?;
-        match send.stream()?.write_chunk(self.message.clone()).await {
+        match write_all(carrier, self.header.class, send.stream()?, self.message.clone()).await {
             // The peer answers without reading on; its answer says why.
             Ok(()) | Err(WriteError::Stopped(_)) => send.finish(),
             Err(error) => return Err(error.into()),
@@ -143,6 +144,7 @@ impl Query {
             &mut receive,
             BytesMut::new(),
             wire::answer_limit(self.max_response_bytes),
+            |_| true,
         )
         .await?;
         let most = self.max_response_bytes;
@@ -203,7 +205,7 @@ pub(crate) async fn serve_early_stream(
 async fn serve_opened(shared: &Arc<Shared>, link: &Link, active: Active, opened: Opened) {
     match opened.header.kind {
         Kind::Request | Kind::IdempotentRequest => {
-            serve_request(shared, Asker::Link(link.id), opened).await;
+            serve_request(shared, Asker::Link(link.id, active.carrier()), opened).await;
         }
         Kind::Stream => {
             let protocol = opened.header.protocol;
@@ -257,14 +259,21 @@ fn give_up(send: SendStream, mut receive: RecvStream) {
 
 /// Who asks.
 enum Asker<'a> {
-    Link(LinkId),
+    Link(LinkId, &'a Carrier),
     Early(&'a Early),
 }
 
-impl Asker<'_> {
+impl<'a> Asker<'a> {
+    fn carrier(&self) -> Option<&'a Carrier> {
+        match self {
+            Self::Link(_, carrier) => Some(carrier),
+            Self::Early(_) => None,
+        }
+    }
+
     fn event(&self, request: RequestId, protocol: u16, body: Bytes) -> Event {
         match self {
-            Self::Link(link) => Event::Request {
+            Self::Link(link, _) => Event::Request {
                 request,
                 link: *link,
                 protocol,
@@ -290,6 +299,7 @@ async fn serve_request(shared: &Arc<Shared>, asker: Asker<'_>, opened: Opened) {
     } = opened;
     let protocol = header.protocol;
     let stopped = send.stopped();
+    tokio::pin!(stopped);
     let mut send = Unfinished(Some(send));
     let refuse = |code: &str, message: String| {
         Err(Refusal {
@@ -297,22 +307,22 @@ async fn serve_request(shared: &Arc<Shared>, asker: Asker<'_>, opened: Opened) {
             message,
         })
     };
+    let is_crowded = || {
+        refuse(
+            "RATE_LIMITED",
+            "too much waits for this node or for its peer".to_owned(),
+        )
+    };
+    let carrier = asker.carrier();
+    let flow = carrier.map(|carrier| &*carrier.flow);
+    let mut held = HeldRequest::new(shared, flow);
     let body = timeout(
         shared.limits.request_body_time,
-        read_to_end(&mut receive, rest, MAX_REQUEST_BYTES),
+        read_to_end(&mut receive, rest, MAX_REQUEST_BYTES, |bytes| held.grow(bytes)),
     )
     .await;
-    let answer = match body {
+    let mut answer = match body {
         Ok(Ok(Some(body))) => {
-            let _held = match HeldBytes::take(shared, body.len()) {
-                Ok(held) => held,
-                Err(why) => {
-                    shared.counters.refuse(why);
-                    let text = "too many requests wait for an answer".to_owned();
-                    write_answer(&mut send, &refuse("RATE_LIMITED", text)).await;
-                    return;
-                }
-            };
             shared
                 .counters
                 .bytes(Direction::Inbound, header.class, body.len());
@@ -325,7 +335,7 @@ async fn serve_request(shared: &Arc<Shared>, asker: Asker<'_>, opened: Opened) {
                     Ok(answer) => answer,
                     Err(_) => refuse("PEER_REFUSED", "the node is closing".to_owned()),
                 },
-                _ = stopped => {
+                _ = &mut stopped => {
                     if shared.requests.lock().remove(&request).is_some() {
                         shared.sink.push(Event::RequestCancelled { request });
                     }
@@ -335,43 +345,83 @@ async fn serve_request(shared: &Arc<Shared>, asker: Asker<'_>, opened: Opened) {
         }
         Ok(Ok(None)) => {
             let _ = receive.stop(GIVEN_UP);
-            refuse(
-                "LIMIT_EXCEEDED",
-                format!("a request may have {MAX_REQUEST_BYTES} bytes"),
-            )
+            if let Some(why) = held.refused() {
+                shared.counters.refuse(why);
+                is_crowded()
+            } else {
+                refuse(
+                    "LIMIT_EXCEEDED",
+                    format!("a request may have {MAX_REQUEST_BYTES} bytes"),
+                )
+            }
         }
         // The caller gave up, the connection is lost, or the body never ends.
         _ => return,
     };
-    if write_answer(&mut send, &answer).await {
-        let body_bytes = answer.map_or(0, |body| body.len());
+    drop(held);
+    let mut unread = None;
+    if let (Some(flow), Ok(body)) = (flow, &answer)
+        && body.len() > SMALL_ANSWER_BYTES
+    {
+        match UnreadAnswer::take(flow, body.len()) {
+            Ok(taken) => unread = Some(taken),
+            Err(why) => {
+                shared.counters.refuse(why);
+                answer = is_crowded();
+            }
+        }
+    }
+    let body_bytes = answer.as_ref().map_or(0, Bytes::len);
+    let encoded = wire::encode_answer(&answer);
+    // It may wait for long: once is enough.
+    drop(answer);
+    if write_answer(carrier, header.class, &mut send, encoded).await {
         shared
             .counters
             .bytes(Direction::Outbound, header.class, body_bytes);
+        if let Some(unread) = unread {
+            // Until the peer has acknowledged all of it, or wants no more.
+            if let Ok(None) = stopped.await {
+                unread.was_read();
+            }
+        }
     }
 }
 
 /// Whether it was taken.
-async fn write_answer(send: &mut Unfinished, answer: &Result<Bytes, Refusal>) -> bool {
+async fn write_answer(
+    carrier: Option<&Carrier>,
+    class: TrafficClass,
+    send: &mut Unfinished,
+    encoded: Bytes,
+) -> bool {
     let Ok(stream) = send.stream() else { return false };
-    let written = stream.write_chunk(wire::encode_answer(answer)).await.is_ok();
+    let written = write_all(carrier, class, stream, encoded).await.is_ok();
     if written {
         send.finish();
     }
     written
 }
 
+/// Writes by the rules of the connection, or early over one that has none yet.
+async fn write_all(
+    carrier: Option<&Carrier>,
+    class: TrafficClass,
+    send: &mut SendStream,
+    bytes: Bytes,
+) -> Result<(), WriteError> {
+    match carrier {
+        Some(carrier) => carrier.write_all(class, send, bytes).await,
+        None => send.write_chunk(bytes).await,
+    }
+}
+
 async fn read_header(receive: &mut RecvStream) -> Result<(Header, BytesMut), TransportError> {
     let mut bytes = BytesMut::new();
     while bytes.len() < HEADER_BYTES {
         match receive.read_chunk(MAX_REQUEST_BYTES, true).await? {
-            // The usual case: the whole message is one piece, and is not copied.
-            Some(chunk) if bytes.is_empty() => {
-                bytes = chunk
-                    .bytes
-                    .try_into_mut()
-                    .unwrap_or_else(|bytes| BytesMut::from(&bytes[..]));
-            }
+            // The usual case: the whole message is one piece.
+            Some(chunk) if bytes.is_empty() => bytes = owned(chunk.bytes),
             Some(chunk) => bytes.extend_from_slice(&chunk.bytes),
             None => return Err(TransportError::Protocol("a stream ended before its header")),
         }
@@ -381,24 +431,36 @@ async fn read_header(receive: &mut RecvStream) -> Result<(Header, BytesMut), Tra
     Ok((header, bytes))
 }
 
-/// Everything up to the end, after what has been read; nothing when there is more than `limit`.
+/// A piece of which nothing else is kept: a small one is copied, out of the packet train that it came with.
+fn owned(piece: Bytes) -> BytesMut {
+    if piece.len() < SMALL_PIECE_BYTES {
+        return BytesMut::from(&piece[..]);
+    }
+    piece
+        .try_into_mut()
+        .unwrap_or_else(|piece| BytesMut::from(&piece[..]))
+}
+
+/// Everything up to the end, after what has been read; nothing when there is more than `limit`, or when `hold`
+/// doesn't take so many bytes more.
 async fn read_to_end(
     receive: &mut RecvStream,
     mut bytes: BytesMut,
     limit: usize,
+    mut hold: impl FnMut(usize) -> bool,
 ) -> Result<Option<Bytes>, ReadError> {
-    if bytes.len() > limit {
+    if bytes.len() > limit || !hold(bytes.len()) {
         return Ok(None);
     }
     loop {
         let Some(chunk) = receive.read_chunk(limit + 1 - bytes.len(), true).await? else {
             return Ok(Some(bytes.freeze()));
         };
+        if !hold(chunk.bytes.len()) {
+            return Ok(None);
+        }
         if bytes.is_empty() {
-            bytes = chunk
-                .bytes
-                .try_into_mut()
-                .unwrap_or_else(|bytes| BytesMut::from(&bytes[..]));
+            bytes = owned(chunk.bytes);
         } else {
             bytes.extend_from_slice(&chunk.bytes);
         }
@@ -433,35 +495,5 @@ impl Unfinished {
 impl Drop for Unfinished {
     fn drop(&mut self) {
         self.reset();
-    }
-}
-
-/// Bytes of a request that waits for its answer, counted against the limits of the endpoint and of the process.
-struct HeldBytes<'a> {
-    shared: &'a Shared,
-    share: Share,
-}
-
-impl<'a> HeldBytes<'a> {
-    fn take(shared: &'a Shared, bytes: usize) -> Result<Self, Refused> {
-        let mut share = Share::empty(Budget::of_process(), budget::Kind::Requests);
-        if !share.grow(bytes) {
-            return Err(Refused::Memory);
-        }
-        let before = shared.request_bytes.fetch_add(bytes, Ordering::Relaxed);
-        // Given back by drop in either case.
-        let held = Self { shared, share };
-        if before + bytes > MAX_WAITING_REQUEST_BYTES {
-            return Err(Refused::RequestBytes);
-        }
-        Ok(held)
-    }
-}
-
-impl Drop for HeldBytes<'_> {
-    fn drop(&mut self) {
-        self.shared
-            .request_bytes
-            .fetch_sub(self.share.bytes(), Ordering::Relaxed);
     }
 }

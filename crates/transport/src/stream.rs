@@ -1,31 +1,36 @@
 //! A reliable stream of bytes in both directions. The owner reads and writes from its own thread, into and
 //! out of two bounded queues; two tasks move between the queues and the network.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{pin::pin, sync::Arc, task::Poll};
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
-use quinn::{RecvStream, SendStream, VarInt};
+use quinn::{ReadError, RecvStream, SendStream, VarInt};
 use tokio::sync::Notify;
 
 use crate::{
+    budget::{self, Budget, Share},
     counters::Direction,
     error::TransportError,
     events::{Event, OperationId, StreamId},
-    limits::{MAX_STREAM_BACKLOG, STREAM_READ_AHEAD, STREAM_WRITE_AHEAD},
-    link::{Active, Link},
+    limits::{MAX_STREAM_BACKLOG, STREAM_WRITE_AHEAD},
+    link::{Active, Carrier, Link},
     shared::Shared,
+    waiting::Waiting,
     wire::{HEADER_BYTES, Header, Kind, TrafficClass},
 };
 
 /// Pieces that are taken from the network at once; a piece is what one packet carried.
 const PIECES: usize = 64;
+/// About the least that such a piece has when much comes.
+const PIECE_BYTES: usize = 1200;
 
 pub(crate) struct Stream {
     id: StreamId,
     /// For the counters.
     class: TrafficClass,
     shared: Arc<Shared>,
+    carrier: Arc<Carrier>,
     incoming: Mutex<Incoming>,
     outgoing: Mutex<Outgoing>,
     /// There is room to read more, or the owner gave up.
@@ -34,22 +39,21 @@ pub(crate) struct Stream {
     work: Notify,
 }
 
-#[derive(Default)]
 struct Incoming {
-    /// Bounded by `STREAM_READ_AHEAD` and one batch of pieces.
-    pieces: VecDeque<Bytes>,
-    bytes: usize,
+    waiting: Waiting,
+    /// The task waits until there is room.
+    is_full: bool,
     end: Option<Result<(), TransportError>>,
     owner_waits: bool,
     given_up: Option<VarInt>,
 }
 
-#[derive(Default)]
 struct Outgoing {
     /// Bounded by `MAX_STREAM_BACKLOG`.
     pieces: Vec<Bytes>,
     /// Bytes in `pieces` and in what the task is writing.
     bytes: usize,
+    share: Share,
     owner_waits: bool,
     finish: Option<OperationId>,
     finished: bool,
@@ -72,24 +76,9 @@ impl Stream {
     /// Copies what is there into `target`.
     pub(crate) fn read(&self, target: &mut [u8]) -> Result<Read, TransportError> {
         let mut incoming = self.incoming.lock();
-        let mut filled = 0;
-        while filled < target.len() {
-            let Some(piece) = incoming.pieces.front_mut() else {
-                break;
-            };
-            let count = piece.len().min(target.len() - filled);
-            target[filled..filled + count].copy_from_slice(&piece[..count]);
-            filled += count;
-            if count == piece.len() {
-                incoming.pieces.pop_front();
-            } else {
-                let _ = piece.split_to(count);
-            }
-        }
+        let filled = incoming.waiting.read(target);
         if filled > 0 {
-            let was_full = incoming.bytes >= STREAM_READ_AHEAD;
-            incoming.bytes -= filled;
-            if was_full && incoming.bytes < STREAM_READ_AHEAD {
+            if std::mem::take(&mut incoming.is_full) {
                 self.room.notify_one();
             }
             return Ok(Read::Bytes(filled));
@@ -123,9 +112,11 @@ impl Stream {
         if !bytes.is_empty() {
             outgoing.pieces.push(Bytes::copy_from_slice(bytes));
             outgoing.bytes += bytes.len();
+            outgoing.share.count(bytes.len());
             self.work.notify_one();
         }
-        outgoing.owner_waits |= outgoing.bytes > STREAM_WRITE_AHEAD;
+        let is_short = outgoing.bytes > 0 && Budget::of_process().free() == 0;
+        outgoing.owner_waits |= outgoing.bytes > STREAM_WRITE_AHEAD || is_short;
         Ok(outgoing.owner_waits)
     }
 
@@ -153,8 +144,7 @@ impl Stream {
         {
             let mut incoming = self.incoming.lock();
             incoming.given_up = Some(code);
-            incoming.pieces.clear();
-            incoming.bytes = 0;
+            incoming.waiting.clear();
             incoming.end.get_or_insert(Err(TransportError::Closed));
         }
         self.outgoing.lock().given_up = Some(code);
@@ -174,6 +164,7 @@ impl Stream {
         let mut outgoing = self.outgoing.lock();
         outgoing.pieces = Vec::new();
         outgoing.bytes = 0;
+        outgoing.share.shrink_to(0);
         outgoing.finished = true;
         if let Some(operation) = outgoing.finish.take() {
             let result = end.clone().map_or(Ok(self.id), Err);
@@ -206,7 +197,9 @@ pub(crate) async fn open(
         protocol,
     }
     .encode();
-    send.write_all(&header).await?;
+    carrier
+        .write_all(class, &mut send, Bytes::copy_from_slice(&header))
+        .await?;
     Ok(start(&shared, active, send, receive, BytesMut::new()))
 }
 
@@ -219,20 +212,36 @@ pub(crate) fn start(
     first: BytesMut,
 ) -> StreamId {
     let id = shared.number();
-    let mut incoming = Incoming::default();
+    let carrier = active.carrier().clone();
+    let mut waiting = Waiting::new(carrier.flow.clone());
     // What both callers set it to.
     let class = TrafficClass::of_priority(send.priority().unwrap_or(0));
     if !first.is_empty() {
         shared.counters.bytes(Direction::Inbound, class, first.len());
-        incoming.bytes = first.len();
-        incoming.pieces.push_back(first.freeze());
+        waiting.push(first.freeze());
     }
     let stream = Arc::new(Stream {
         id,
         class,
         shared: shared.clone(),
-        incoming: Mutex::new(incoming),
-        outgoing: Mutex::default(),
+        carrier,
+        incoming: Mutex::new(Incoming {
+            waiting,
+            is_full: false,
+            end: None,
+            owner_waits: false,
+            given_up: None,
+        }),
+        outgoing: Mutex::new(Outgoing {
+            pieces: Vec::new(),
+            bytes: 0,
+            share: Share::empty(Budget::of_process(), budget::Kind::Answers),
+            owner_waits: false,
+            finish: None,
+            finished: false,
+            end: None,
+            given_up: None,
+        }),
         room: Notify::new(),
         work: Notify::new(),
     });
@@ -285,52 +294,65 @@ impl Drop for Ending {
     }
 }
 
+/// The window that a stream which is not read takes from no other, until it ends.
+struct Stalled<'a>(&'a Carrier);
+
+impl Drop for Stalled<'_> {
+    fn drop(&mut self) {
+        self.0.flow.end_stall(&self.0.connection);
+    }
+}
+
 async fn read_on(ending: Ending, mut receive: RecvStream) {
     let stream = &ending.stream;
-    let mut pieces: [Bytes; PIECES] = std::array::from_fn(|_| Bytes::new());
+    let carrier = &stream.carrier;
+    let mut stalled = None;
     loop {
         let room = {
-            let incoming = stream.incoming.lock();
+            let mut incoming = stream.incoming.lock();
             if let Some(code) = incoming.given_up {
                 let _ = receive.stop(code);
                 return;
             }
-            incoming.bytes < STREAM_READ_AHEAD
+            let room = carrier.flow.read_ahead_room(incoming.waiting.bytes());
+            incoming.is_full = room == 0;
+            room
         };
-        if !room {
+        if room == 0 {
+            if stalled.is_none() && carrier.flow.stall(&carrier.connection) {
+                stalled = Some(Stalled(carrier));
+            }
             stream.room.notified().await;
             continue;
         }
         let read = tokio::select! {
-            read = receive.read_chunks(&mut pieces) => read,
+            read = read_pieces(&mut receive, room, |pieces| stream.arrived(pieces)) => read,
             () = stream.room.notified() => continue,
         };
         match read {
-            Ok(Some(count)) => {
-                let arrived = pieces[..count].iter().map(Bytes::len).sum();
-                stream
-                    .shared
-                    .counters
-                    .bytes(Direction::Inbound, stream.class, arrived);
-                let mut incoming = stream.incoming.lock();
-                if incoming.given_up.is_some() {
-                    continue;
-                }
-                for piece in &mut pieces[..count] {
-                    incoming.bytes += piece.len();
-                    incoming.pieces.push_back(std::mem::take(piece));
-                }
-                if std::mem::take(&mut incoming.owner_waits) {
-                    stream
-                        .shared
-                        .sink
-                        .push(Event::StreamReadable { stream: stream.id });
-                }
-            }
+            Ok(Some(_)) => {}
             Ok(None) => return stream.end_reading(Ok(())),
             Err(error) => return stream.end_reading(Err(error.into())),
         }
     }
+}
+
+/// Gives what quinn has to `take`. The pieces are no part of the future: each waiting stream would hold them.
+async fn read_pieces(
+    receive: &mut RecvStream,
+    room: usize,
+    take: impl Fn(&mut [Bytes]),
+) -> Result<Option<usize>, ReadError> {
+    let most = room.div_ceil(PIECE_BYTES).min(PIECES);
+    std::future::poll_fn(|context| {
+        let mut pieces: [Bytes; PIECES] = std::array::from_fn(|_| Bytes::new());
+        let polled = pin!(receive.read_chunks(&mut pieces[..most])).poll(context);
+        if let Poll::Ready(Ok(Some(count))) = polled {
+            take(&mut pieces[..count]);
+        }
+        polled
+    })
+    .await
 }
 
 async fn write_on(ending: Ending, mut send: SendStream) {
@@ -369,22 +391,14 @@ async fn write_on(ending: Ending, mut send: SendStream) {
             let mut rest = std::mem::take(piece);
             while !rest.is_empty() {
                 let written = tokio::select! {
-                    written = send.write(&rest) => written,
-                    () = stream.work.notified() => {
-                        // Not in the condition itself, which would hold the lock that ending takes.
-                        let given_up = stream.outgoing.lock().given_up;
-                        if let Some(code) = given_up {
-                            let _ = send.reset(code);
-                            return stream.end_writing(Some(TransportError::Closed));
-                        }
-                        continue;
+                    written = stream.carrier.write(stream.class, &mut send, &mut rest) => written,
+                    code = stream.given_up() => {
+                        let _ = send.reset(code);
+                        return stream.end_writing(Some(TransportError::Closed));
                     }
                 };
-                match written {
-                    Ok(written) => {
-                        let _ = rest.split_to(written);
-                    }
-                    Err(error) => return stream.end_writing(Some(error.into())),
+                if let Err(error) = written {
+                    return stream.end_writing(Some(error.into()));
                 }
             }
             stream.wrote(count);
@@ -393,10 +407,42 @@ async fn write_on(ending: Ending, mut send: SendStream) {
 }
 
 impl Stream {
+    /// Waits until the owner gives up. What else the owner does must not end a write, which would lose its turn.
+    async fn given_up(&self) -> VarInt {
+        loop {
+            // Not in the condition itself, which would hold the lock.
+            let given_up = self.outgoing.lock().given_up;
+            if let Some(code) = given_up {
+                return code;
+            }
+            self.work.notified().await;
+        }
+    }
+
+    fn arrived(&self, pieces: &mut [Bytes]) {
+        let arrived = pieces.iter().map(Bytes::len).sum();
+        self.shared
+            .counters
+            .bytes(Direction::Inbound, self.class, arrived);
+        self.carrier.flow.consumed(&self.carrier.connection, arrived);
+        let mut incoming = self.incoming.lock();
+        if incoming.given_up.is_some() {
+            return;
+        }
+        for piece in pieces {
+            incoming.waiting.push(std::mem::take(piece));
+        }
+        if std::mem::take(&mut incoming.owner_waits) {
+            self.shared.sink.push(Event::StreamReadable { stream: self.id });
+        }
+    }
+
     fn wrote(&self, count: usize) {
         self.shared.counters.bytes(Direction::Outbound, self.class, count);
         let mut outgoing = self.outgoing.lock();
         outgoing.bytes = outgoing.bytes.saturating_sub(count);
+        let left = outgoing.bytes;
+        outgoing.share.shrink_to(left);
         if outgoing.bytes <= STREAM_WRITE_AHEAD / 2 && std::mem::take(&mut outgoing.owner_waits) {
             self.shared.sink.push(Event::StreamWritable { stream: self.id });
         }
