@@ -6,6 +6,7 @@ import { expect, test } from 'vitest'
 import type { Address } from '../../ts/net/address.ts'
 import { QuicTransport } from '../../ts/net/quic.ts'
 import type { Transport } from '../../ts/net/transport.ts'
+import { limitPeerBytes, nativeFigures } from '../../ts/native/figures.ts'
 import { Identity } from '../../ts/native/key-file.ts'
 import { pattern, Recorder, withPair, type TransportPair } from './harness.ts'
 import { Relay } from './relay.ts'
@@ -63,6 +64,37 @@ test(
     } finally {
       relay.close()
     }
+  }),
+)
+
+test(
+  'what peers may make the process hold is set when a transport binds, and too little is refused',
+  withPair(makePair, async (pair) => {
+    const limit = () => nativeFigures().get('peer_bytes_limit')
+    const before = limit()!
+    const directory = await mkdtemp(join(tmpdir(), 'espalier-contract-'))
+    const identity = await Identity.create({ path: join(directory, 'key') })
+    const transport = (peerBytes: number) =>
+      QuicTransport.create({ identity, port: 0, hosts: ['127.0.0.1'], peerBytes })
+    await expect(transport(2 ** 24 - 1).listen(new Recorder())).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+    })
+    expect(limit()).toBe(before)
+    const least = transport(2 ** 24)
+    await least.listen(new Recorder())
+    expect(limit()).toBe(2 ** 24)
+
+    // What is left is enough for others to work.
+    await quic(pair.a).listen(new Recorder())
+    const peer = { id: pair.b.localId, addresses: await pair.b.listen(new Recorder()) }
+    const connection = await pair.a.connect(peer)
+    expect(await connection.request(7, pattern(60_000, 1))).toEqual(pattern(60_000, 1))
+
+    limitPeerBytes(before)
+    expect(limit()).toBe(before)
+    await least.close()
+    identity[Symbol.dispose]()
+    await rm(directory, { recursive: true })
   }),
 )
 

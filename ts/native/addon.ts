@@ -209,6 +209,8 @@ export interface MetricsAddon {
   transportRoundTrips(endpoint: number, most: number): number[]
   /** What this thread holds natively, and the jobs of the process. */
   nativeFigures(): Figures
+  /** How many bytes peers may make this process hold, from 16 MiB. */
+  limitPeerBytes(bytes: number): void
 }
 
 /** Everything that the addon exports. */

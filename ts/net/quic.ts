@@ -3,6 +3,7 @@ import { copyBytes, encodeUtf8 } from '../base/bytes.ts'
 import { keyOfNode, nodeIdFromBytes, type NodeId } from '../base/identity.ts'
 import { checkBytes } from '../native/check.ts'
 import { NativeEndpoint, type EndpointEvents } from '../native/endpoint.ts'
+import { limitPeerBytes } from '../native/figures.ts'
 import type { Identity } from '../native/key-file.ts'
 import type { Operation } from '../native/operation.ts'
 import { formatAddress, parseAddress, type Address, type PeerAddress } from './address.ts'
@@ -42,6 +43,12 @@ export interface QuicOptions {
    * short and may carry a first request. Default true.
    */
   readonly resumes?: boolean
+  /**
+   * Bytes that peers may make the process hold, from 16 MiB: windows, requests, answers, what waits to be read. It
+   * holds for all transports and threads of the process; the last that was set counts. Default: as it is, 512 MiB
+   * at first.
+   */
+  readonly peerBytes?: number
 }
 
 /** A dial ends by itself in 5 s for each of at most 16 addresses; this is only the outer bound. */
@@ -84,7 +91,8 @@ export class QuicTransport implements Transport {
   async listen(inbound: Inbound): Promise<readonly Address[]> {
     if (this.#isClosed) throw closed()
     if (this.#endpoint !== undefined) throw new EspalierError('INVALID_STATE', 'already listening')
-    const { identity, hosts, port, accepts = true, resumes = true } = this.#options
+    const { identity, hosts, port, accepts = true, resumes = true, peerBytes } = this.#options
+    if (peerBytes !== undefined) limitPeerBytes(peerBytes)
     this.#endpoint = new NativeEndpoint(
       { keyHandle: identity.keyHandle, hosts, port, accepts, resumes },
       this.#eventsFor(inbound),

@@ -20,6 +20,8 @@ import type { NodeOptions } from './options.ts'
 import type { Registry } from 'prom-client'
 
 const DEFAULT_QUOTA_BYTES = 2 ** 30
+// As the native budget has it.
+const MIN_PEER_BYTES = 2 ** 24
 // One of each family.
 const MAX_HOSTS = 2
 const MAX_BOOTSTRAP = 256
@@ -82,6 +84,7 @@ const TABLE = {
   allowPrivate: flag({ default: false }),
   passphrase: optional(shape(isPassphrase, `text of 1 to ${MAX_PASSPHRASE_BYTES} bytes in UTF-8`)),
   quotaBytes: integer({ min: 0, max: Number.MAX_SAFE_INTEGER, default: DEFAULT_QUOTA_BYTES }),
+  peerBytes: optional(integer({ min: MIN_PEER_BYTES, max: Number.MAX_SAFE_INTEGER })),
   log,
   metrics,
 }

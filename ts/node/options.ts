@@ -27,6 +27,12 @@ export interface NodeOptions {
   readonly passphrase?: string
   /** Most bytes of shards to keep for others. Default 1 GiB. */
   readonly quotaBytes?: number
+  /**
+   * Most bytes that peers may make this process hold: receive windows, requests, answers, what waits to be read.
+   * From 16 MiB. All nodes of a process share it, and the last that was started with this option sets it. Default
+   * 512 MiB.
+   */
+  readonly peerBytes?: number
   /** Takes the log; default: none. `console` fits. */
   readonly log?: Log
   /** Where the node shows its metrics. Without it only `node.metrics()` does. */

@@ -64,9 +64,15 @@ async function open(options: CheckedOptions, signal: AbortSignal, closers: Close
   const metrics = new Meter()
   const crypto = nodeCrypto(identity)
   const env: Env = { clock: systemClock, rng: systemRng, log: options.log, metrics, crypto }
-  const { hosts, port, allowPrivate, mode } = options
+  const { hosts, port, allowPrivate, mode, peerBytes } = options
 
-  const transport = QuicTransport.create({ identity, port, hosts, accepts: mode === 'p2p' })
+  const transport = QuicTransport.create({
+    identity,
+    port,
+    hosts,
+    accepts: mode === 'p2p',
+    ...(peerBytes === undefined ? {} : { peerBytes }),
+  })
   closers.add(() => transport.close())
   const rpc = new Rpc({ transport, env }, { allowPrivate })
   // A client can't be dialled by others: it names no address.

@@ -6,10 +6,13 @@ use std::time::Duration;
 use espalier_transport::budget;
 use napi_derive::napi;
 
-use crate::{arguments, environment, jobs};
+use crate::{arguments, environment, failure::Failure, jobs};
 
 /// Most round-trip times that one call answers.
 const MAX_ROUND_TRIPS: u64 = 65_536;
+
+/// What a JavaScript number holds exactly.
+const MAX_PEER_BYTES: u64 = (1 << 53) - 1;
 
 /// Names and values of one moment; as many of the ones as of the others.
 #[napi(object)]
@@ -47,6 +50,18 @@ pub fn transport_round_trips(endpoint: f64, most: f64) -> napi::Result<Vec<f64>>
         .iter()
         .map(Duration::as_secs_f64)
         .collect())
+}
+
+/// Sets how many bytes peers may make this process hold, in all its threads.
+#[napi(catch_unwind)]
+pub fn limit_peer_bytes(bytes: f64) -> napi::Result<()> {
+    let bytes = arguments::integer("bytes", bytes, MAX_PEER_BYTES)?;
+    if bytes < budget::LEAST_BYTES {
+        let least = budget::LEAST_BYTES;
+        return Err(Failure::argument("bytes", format_args!("{bytes} is less than {least}")).into());
+    }
+    budget::set(bytes);
+    Ok(())
 }
 
 /// What this JavaScript thread holds natively, the jobs of the process, and the bytes that it holds for peers.

@@ -18,6 +18,7 @@ describe('the options of a node', () => {
       allowPrivate: false,
       passphrase: undefined,
       quotaBytes: 1_073_741_824,
+      peerBytes: undefined,
     })
   })
 
@@ -41,6 +42,9 @@ describe('the options of a node', () => {
     ['quotaBytes', -1, 0],
     ['quotaBytes', 2 ** 53, 2 ** 53 - 1],
     ['quotaBytes', Infinity, 1],
+    ['peerBytes', 2 ** 24 - 1, 2 ** 24],
+    ['peerBytes', 2 ** 53, 2 ** 53 - 1],
+    ['peerBytes', '512 MiB', 2 ** 29],
     ['dataDir', '', 'd'],
     ['dataDir', 'a\0b', 'ab'],
     ['dataDir', 'd'.repeat(4097), 'd'.repeat(4096)],
