@@ -15,6 +15,7 @@ export const INSTRUMENTS = {
   connectSeconds: { kind: 'histogram', labels: [], bounds: SECONDS },
   refusals: { kind: 'counter', labels: ['reason'] },
   contactsRefused: { kind: 'counter', labels: ['network'] },
+  neighbourhoods: { kind: 'counter', labels: ['verdict'] },
   lookups: { kind: 'counter', labels: ['purpose', 'outcome'] },
   lookupSeconds: { kind: 'histogram', labels: ['purpose'], bounds: SECONDS },
   lookupRequests: { kind: 'histogram', labels: ['purpose'], bounds: [0, 1, 2, 4, 8, 16, 32, 64, 128] },

@@ -22,7 +22,9 @@ import { RecordShelf } from './record-shelf.ts'
 import { Registers, type ReadOptions, type RegisterValue } from './registers.ts'
 import { Repeat } from './repeat.ts'
 import type { Peer } from './lookup.ts'
+import { Neighbourhoods } from './neighbourhoods.ts'
 import { Search } from './search.ts'
+import type { NetworkSize } from './size-estimate.ts'
 import { Server } from './server.ts'
 import { Upkeep } from './upkeep.ts'
 import { Verifier } from './verifier.ts'
@@ -51,6 +53,7 @@ export class Dht {
   readonly #contacts: Contacts
   readonly #shelf: RecordShelf
   readonly #search: Search
+  readonly #neighbourhoods: Neighbourhoods
   readonly #locator: Locator
   readonly #publisher: Publisher
   readonly #registers: Registers
@@ -91,7 +94,9 @@ export class Dht {
     const publicKeys = new PublicKeys(deps, self)
     const contacts = this.#contacts
     const shelf = new RecordShelf({ env, store, verifier, publicKeys }, checked)
-    const search = new Search({ self, env, contacts, shelf, verifier, publicKeys }, checked)
+    this.#neighbourhoods = new Neighbourhoods(checked)
+    const neighbourhoods = this.#neighbourhoods
+    const search = new Search({ self, env, contacts, shelf, verifier, publicKeys, neighbourhoods }, checked)
     const publisher = new Publisher({ self, env, store, contacts, shelf, search, verifier }, checked)
     this.providers = new Providers(
       { self, rpc, env, store, contacts, search, publisher, verifier, publicKeys, calls: this.#calls },
@@ -221,6 +226,11 @@ export class Dht {
   /** Nodes in the routing table. */
   get peerCount(): number {
     return this.#contacts.table.size
+  }
+
+  /** The size of the network, from complete look-ups; nothing before the first. */
+  get networkSize(): NetworkSize | undefined {
+    return this.#neighbourhoods.size
   }
 
   /** How evenly the table spreads over networks: 0 (all contacts in one) to 1 (each in its own). */

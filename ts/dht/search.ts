@@ -1,7 +1,7 @@
 import { compareBytes } from '../base/bytes.ts'
 import type { Env } from '../base/env.ts'
 import { EspalierError } from '../base/error.ts'
-import type { Key, NodeId } from '../base/identity.ts'
+import { keyOfNode, type Key, type NodeId } from '../base/identity.ts'
 import type { RecordKind, SignedRecord } from '../base/record.ts'
 import { outcomeOf } from '../net/tally.ts'
 import type { Contacts } from './contacts.ts'
@@ -9,6 +9,7 @@ import { drive } from './drive.ts'
 import type { LookupStep, LookupTrace } from './lookup-trace.ts'
 import { watchLookup } from './lookup-watch.ts'
 import { Lookup, type Peer } from './lookup.ts'
+import type { Neighbourhoods } from './neighbourhoods.ts'
 import type { PublicKeys } from './public-keys.ts'
 import type { RecordShelf } from './record-shelf.ts'
 import type { Verifier } from './verifier.ts'
@@ -68,6 +69,7 @@ export class Search {
   readonly #shelf: RecordShelf
   readonly #verifier: Verifier
   readonly #publicKeys: PublicKeys
+  readonly #neighbourhoods: Neighbourhoods
   readonly #options: SearchOptions
 
   constructor(
@@ -78,6 +80,7 @@ export class Search {
       readonly shelf: RecordShelf
       readonly verifier: Verifier
       readonly publicKeys: PublicKeys
+      readonly neighbourhoods: Neighbourhoods
     },
     options: SearchOptions,
   ) {
@@ -87,6 +90,7 @@ export class Search {
     this.#shelf = deps.shelf
     this.#verifier = deps.verifier
     this.#publicKeys = deps.publicKeys
+    this.#neighbourhoods = deps.neighbourhoods
     this.#options = options
   }
 
@@ -94,7 +98,13 @@ export class Search {
   async closest(target: Key, signal: AbortSignal): Promise<readonly Peer[]> {
     const lookup = this.#lookup(target)
     await this.#ask(lookup, signal)
-    return lookup.closest()
+    const closest = lookup.closest()
+    const verdict = this.#neighbourhoods.observe(
+      target,
+      closest.map(({ id }) => keyOfNode(id)),
+    )
+    this.#env.metrics.counter('neighbourhoods', { verdict }).add()
+    return closest
   }
 
   /**

@@ -186,6 +186,20 @@ const SERVICES: readonly NodeMetric[] = [
   },
   {
     kind: 'gauge',
+    name: 'network_size_nodes',
+    labels: [],
+    help: 'Nodes of the network as complete look-ups estimate it; absent before the first',
+    read: single(({ source }) => source.dht.networkSize?.nodes),
+  },
+  {
+    kind: 'counter',
+    name: 'neighbourhoods_total',
+    labels: labelsOf('neighbourhoods'),
+    help: 'Complete look-ups by what the nodes nearest to the key look like: honest, crowded (somebody made ids for it) or unknown',
+    read: counted('neighbourhoods'),
+  },
+  {
+    kind: 'gauge',
     name: 'stored_records',
     labels: [],
     help: 'Records that are kept for others',

@@ -18,6 +18,7 @@ export interface MetricsSource {
   readonly dht: {
     readonly peerCount: number
     readonly evenness: number
+    readonly networkSize: { readonly nodes: number } | undefined
     readonly recordCount: number
     readonly providers: {
       readonly keptCount: number

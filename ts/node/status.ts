@@ -12,6 +12,8 @@ import type { Services } from './services.ts'
 export interface NodeStatus {
   /** Nodes in the routing table. */
   readonly peers: number
+  /** Nodes of the network that serve, as complete look-ups estimate it; nothing before the first. */
+  readonly networkSize: number | undefined
   readonly connections: number
   /** Shards kept for objects of the network; none on a client. */
   readonly shards: number
@@ -48,6 +50,7 @@ export function summarizeStatus({ dht, rpc, shards }: Services): NodeStatus {
   const usage = shards?.usage() ?? { usedBytes: 0, quotaBytes: 0, shards: 0 }
   return {
     peers: dht.peers().length,
+    networkSize: dht.networkSize === undefined ? undefined : Math.round(dht.networkSize.nodes),
     connections: rpc.connections().length,
     ...usage,
     // libuv answers kibibytes on every platform.

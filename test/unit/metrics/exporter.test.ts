@@ -146,6 +146,7 @@ function fakeNode(): MetricsSource & { readonly fetches: number } {
     dht: {
       peerCount: 0,
       evenness: 1,
+      networkSize: undefined,
       recordCount: 0,
       providers: { keptCount: 0, announcedCount: 0, cachedBytes: 0 },
     },

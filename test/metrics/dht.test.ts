@@ -1,0 +1,36 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { total } from './exposition.ts'
+import { changed, makeWorld, peerOf, scrape, type World } from './world.ts'
+
+let world: World
+
+beforeAll(async () => {
+  world = await makeWorld()
+})
+
+afterAll(() => world.end())
+
+describe('the metrics of the table that need nodes of their own', () => {
+  test('network_size_nodes', async () => {
+    const node = await world.node({ bootstrap: [peerOf(world.a)], metrics: { port: 0 } })
+
+    await node.put('a value', Uint8Array.of(1))
+
+    // Everybody who serves: the two of this world and this node.
+    expect(total(await scrape(node), 'espalier_network_size_nodes')).toBeGreaterThanOrEqual(3)
+    expect(node.status().networkSize).toBeGreaterThanOrEqual(3)
+  })
+
+  test('contacts_refused_total and routing_table_evenness', async () => {
+    // All of them have one address, and this node takes two of it.
+    const strict = await world.node({ allowPrivate: false, metrics: { port: 0 } })
+    const name = 'espalier_contacts_refused_total'
+    expect(total(await scrape(strict), 'espalier_routing_table_evenness')).toBe(1)
+    for (let count = 0; count < 3; count += 1) await world.node({ bootstrap: [peerOf(strict)] })
+
+    await changed(strict, name, { before: 0, labels: { network: 'ipv4' } })
+
+    expect(total(await scrape(strict), 'espalier_routing_table_peers')).toBe(2)
+    expect(total(await scrape(strict), 'espalier_routing_table_evenness')).toBe(0)
+  })
+})
