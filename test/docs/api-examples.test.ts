@@ -12,6 +12,7 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const WANTED = [
   'createNode',
   'EspalierNode.put',
+  'EspalierNode.lookup',
   'NodeProviders.announce',
   'Objects.put',
   'Objects.get',
