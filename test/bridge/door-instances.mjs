@@ -15,7 +15,8 @@ const BY_NAME = {
   out: [32, 64],
 }
 /** Calls that stretch keys, start nodes or write files. */
-const RARE = /localNetwork|^Identity|createNode|EspalierNode\.(start|put|get|stop)|Objects\.|LocalNetwork/
+const RARE =
+  /localNetwork|^Identity|createNode|EspalierNode\.(start|put|get|lookup|stop)|Objects\.|NodeProviders\.|LocalNetwork/
 /** Types that users implement. */
 const OF_USERS = [
   'Env',
@@ -38,6 +39,10 @@ const SIMULATOR = [
   'World',
   'SimNetwork',
   'SimTransport',
+  'SimDisk',
+  'simulatedNetwork',
+  'SimulatedNetwork',
+  'SimulatedNode',
   'SeededRng',
   'Transport',
   'Connection',
@@ -66,6 +71,7 @@ export async function instancesFor({ index, crypto, testing }, plan) {
   const stopped = node('stopped')
   await stopped.start()
   const stoppedObjects = stopped.objects
+  const stoppedProviders = stopped.providers
   await stopped.stop()
   const local = await testing.localNetwork(1)
 
@@ -77,6 +83,7 @@ export async function instancesFor({ index, crypto, testing }, plan) {
     Identity: [() => identity, () => closedIdentity],
     EspalierNode: [() => running, () => stopped, () => node('unstarted')],
     Objects: [() => running.objects, () => stoppedObjects],
+    NodeProviders: [() => running.providers, () => stoppedProviders],
     EspalierError: [() => new index.EspalierError('CLOSED', 'text')],
     LocalNetwork: [() => local],
   }

@@ -131,7 +131,8 @@ function shapeOf(checker: ts.TypeChecker, type: ts.Type, depth: number): Shape {
   if (type.flags & ts.TypeFlags.NumberLike) return { kind: 'number' }
   const name = type.getSymbol()?.name ?? ''
   if (name === 'Uint8Array') return { kind: 'bytes' }
-  if (checker.isArrayType(type)) {
+  // A caller gives an array for both.
+  if (checker.isArrayType(type) || name === 'Iterable') {
     const [item] = checker.getTypeArguments(type as ts.TypeReference)
     return { kind: 'list', item: item === undefined ? { kind: 'other' } : shapeOf(checker, item, depth) }
   }

@@ -40,6 +40,9 @@ export async function doorCases({ dist, folder, parameters, largeBytes }) {
   const large = pattern(largeBytes, 5)
   const real = await linkOf(load, identities)
   const nodeCrypto = (await load('native/crypto')).nodeCrypto(identity)
+  const children = [50, 51, 52].map((seed) => pattern(32, seed))
+  const simulated = await testing.simulatedNetwork(1)
+  const [simulatedNode] = simulated.nodes
   let names = 0
 
   /** A call whose outcome is its result and what is in the outputs when it returns, or later when it is a promise. */
@@ -194,6 +197,33 @@ export async function doorCases({ dist, folder, parameters, largeBytes }) {
           disturb()
         }
         return node.objects.getBytes((await node.objects.put(source())).ref)
+      },
+    },
+    {
+      name: 'index.NodeProviders#announce',
+      args: () => [pattern(32, 40), children.slice(0, 3)],
+      run: async ([root, ids], disturb) => {
+        const announced = node.providers.announce(root, ids)
+        disturb()
+        const { count } = await announced
+        return [count, (await node.providers.find(children[1], { root: pattern(32, 40) })).length]
+      },
+    },
+    on('index.NodeProviders#find', node.providers, () => [copies(children[0]), { root: pattern(32, 41) }]),
+    on('index.NodeProviders#plan', node.providers, () => [children.slice(0, 2), { root: pattern(32, 41) }]),
+    on('index.NodeProviders#missed', node.providers, () => [
+      copies(children[0]),
+      { root: pattern(32, 41), provider: node.id },
+    ]),
+    on('index.NodeProviders#withdraw', node.providers, () => [pattern(32, 42)]),
+    {
+      name: 'testing.SimulatedNode#put',
+      args: () => ['name', pattern(200)],
+      run: async ([name, value, options], disturb) => {
+        const stored = simulated.until(simulatedNode.put(name, value, options))
+        disturb()
+        await stored
+        return (await simulated.until(simulatedNode.get(name))).value
       },
     },
     on('testing.NodeCrypto#sign', nodeCrypto, () => [copies(message)], signs),

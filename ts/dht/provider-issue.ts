@@ -1,5 +1,6 @@
 import { copyBytes } from '../base/bytes.ts'
 import { EspalierError } from '../base/error.ts'
+import { checkBytes } from '../native/check.ts'
 import { ID_BYTES, MAX_SUMMARY_IDS } from './provider-summary.ts'
 import { MAX_DELTA_IDS } from './provider-view.ts'
 
@@ -33,7 +34,7 @@ export function idSetOf(ids: Iterable<Uint8Array>): IdSet {
   if (!isList) throw invalid('ids are an iterable of Uint8Arrays')
   const set = new Map<string, Uint8Array>()
   for (const each of ids) {
-    const id = copyOfId(each, 'an id')
+    const id = copyOfId(each, 'id')
     set.set(nameOf(id), id)
     if (set.size > MAX_SUMMARY_IDS) throw invalid(`more than ${MAX_SUMMARY_IDS} ids`)
   }
@@ -43,9 +44,7 @@ export function idSetOf(ids: Iterable<Uint8Array>): IdSet {
 
 /** A copy of 32 bytes. Throws `INVALID_ARGUMENT` for anything else. */
 export function copyOfId(given: unknown, what: string): Uint8Array {
-  if (!(given instanceof Uint8Array)) throw invalid(`${what} is a Uint8Array, not ${typeof given}`)
-  if (given.byteLength !== ID_BYTES) throw invalid(`${what} has ${ID_BYTES} bytes, not ${given.byteLength}`)
-  return copyBytes(given)
+  return copyBytes(checkBytes(what, given, ID_BYTES))
 }
 
 /** Compares a set with what is announced. */

@@ -114,7 +114,7 @@ export class Providers {
     options: CallOptions = {},
   ): Promise<Announcement> {
     if (!this.#serves) throw new EspalierError('UNSUPPORTED', 'a client has nothing that others could fetch')
-    const subject = copyOfId(root, 'a root')
+    const subject = copyOfId(root, 'root')
     const set = idSetOf(ids)
     try {
       return await this.#calls.inTurn({ kind: 'PROVIDER', subject }, options, (signal) =>
@@ -130,7 +130,7 @@ export class Providers {
    * until it expires. Codes: `INVALID_ARGUMENT`, `TIMEOUT`, `ABORTED`.
    */
   async withdraw(root: Uint8Array, options: CallOptions = {}): Promise<boolean> {
-    const subject = copyOfId(root, 'a root')
+    const subject = copyOfId(root, 'root')
     return this.#calls.inTurn({ kind: 'PROVIDER', subject }, options, (signal) =>
       this.#publisher.withdraw(subject, signal),
     )
@@ -146,7 +146,7 @@ export class Providers {
     id: Uint8Array,
     { root, ...call }: CallOptions & { readonly root: Uint8Array },
   ): Promise<readonly Provider[]> {
-    const [child, parent] = [copyOfId(id, 'an id'), copyOfId(root, 'a root')]
+    const [child, parent] = [copyOfId(id, 'id'), copyOfId(root, 'root')]
     return this.#calls.run(call, (signal) => this.#reader.find(parent, child, signal))
   }
 
@@ -158,7 +158,7 @@ export class Providers {
     ids: Iterable<Uint8Array>,
     { root, ...call }: CallOptions & { readonly root: Uint8Array },
   ): Promise<ProviderAssignments> {
-    const [children, parent] = [[...idSetOf(ids).values()], copyOfId(root, 'a root')]
+    const [children, parent] = [[...idSetOf(ids).values()], copyOfId(root, 'root')]
     return this.#calls.run(call, (signal) => this.#reader.plan(parent, children, signal))
   }
 
@@ -170,7 +170,7 @@ export class Providers {
     id: Uint8Array,
     { root, provider }: { readonly root: Uint8Array; readonly provider: NodeId },
   ): boolean {
-    return this.#reader.missed(copyOfId(root, 'a root'), { provider, id: copyOfId(id, 'an id') })
+    return this.#reader.missed(copyOfId(root, 'root'), { provider, id: copyOfId(id, 'id') })
   }
 
   /** Reads what is on disk, then answers others. */

@@ -4,6 +4,7 @@ import type { NodeId } from '../base/identity.ts'
 import { silentLog, type Log } from '../base/log.ts'
 import type { Meter } from '../base/metrics.ts'
 import { Dht, type DhtOptions } from '../dht/dht.ts'
+import { checkBytes } from '../native/check.ts'
 import type { Address, PeerAddress } from '../net/address.ts'
 import type { CallOptions } from '../net/transport.ts'
 import { StubSigner } from './crypto.ts'
@@ -113,12 +114,12 @@ export class SimulatedNode {
   }
 
   /** Stores a named value of this node, as `EspalierNode.put` does. */
-  put(
+  async put(
     name: string,
     value: Uint8Array,
     options: CallOptions & { readonly expectSequence?: number } = {},
   ): Promise<{ readonly sequence: number; readonly accepted: readonly NodeId[] }> {
-    return this.#dht.putValue(name, value, options)
+    return this.#dht.putValue(name, checkBytes('value', value), options)
   }
 
   /** Reads a named value, as `EspalierNode.get` does; default owner: this node. */
