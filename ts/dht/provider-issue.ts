@@ -1,5 +1,6 @@
 import { copyBytes } from '../base/bytes.ts'
 import { EspalierError } from '../base/error.ts'
+import { reading } from '../base/read.ts'
 import { checkBytes } from '../native/check.ts'
 import { ID_BYTES, MAX_SUMMARY_IDS } from './provider-summary.ts'
 import { MAX_DELTA_IDS } from './provider-view.ts'
@@ -29,15 +30,18 @@ export type IdSet = ReadonlyMap<string, Uint8Array>
  * have, and for what is no id of 32 bytes.
  */
 export function idSetOf(ids: Iterable<Uint8Array>): IdSet {
-  const given: unknown = ids
-  const isList = typeof (given as Partial<Iterable<unknown>> | undefined)?.[Symbol.iterator] === 'function'
-  if (!isList) throw invalid('ids are an iterable of Uint8Arrays')
   const set = new Map<string, Uint8Array>()
-  for (const each of ids) {
-    const id = copyOfId(each, 'id')
-    set.set(nameOf(id), id)
-    if (set.size > MAX_SUMMARY_IDS) throw invalid(`more than ${MAX_SUMMARY_IDS} ids`)
-  }
+  // An iterable of the caller's may throw whatever it likes.
+  reading('ids', () => {
+    const given: unknown = ids
+    const isList = typeof (given as Partial<Iterable<unknown>> | undefined)?.[Symbol.iterator] === 'function'
+    if (!isList) throw invalid('ids are an iterable of Uint8Arrays')
+    for (const each of ids) {
+      const id = copyOfId(each, 'id')
+      set.set(nameOf(id), id)
+      if (set.size > MAX_SUMMARY_IDS) throw invalid(`more than ${MAX_SUMMARY_IDS} ids`)
+    }
+  })
   if (set.size === 0) throw invalid('no ids; whoever has none withdraws')
   return set
 }
