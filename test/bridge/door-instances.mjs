@@ -40,7 +40,6 @@ const SIMULATOR = [
   'SimNetwork',
   'SimTransport',
   'SimDisk',
-  'simulatedNetwork',
   'SimulatedNetwork',
   'SimulatedNode',
   'SeededRng',
