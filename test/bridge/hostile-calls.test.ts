@@ -57,7 +57,7 @@ test(
     const outcomes = await callAll('door-calls.mjs', DOOR, plan)
 
     const named = DOORS.flatMap((door) =>
-      doors[door]!.functions.map(({ name }) => `${door}.${name}`).filter((name) => name !== 'testing.simEnv'),
+      doors[door]!.functions.map(({ name }) => `${door}.${name}`).filter((name) => !SIMULATOR.has(name)),
     )
     expect(Object.keys(outcomes)).toEqual(expect.arrayContaining(named))
     expect(Object.keys(outcomes)).toEqual(
@@ -66,6 +66,9 @@ test(
   },
   DOOR.processes * TIME_MS,
 )
+
+/** Left out by `door-instances.mjs`, which says why. */
+const SIMULATOR: ReadonlySet<string> = new Set(['testing.simEnv', 'testing.simulatedNetwork'])
 
 /** What has to succeed at least once in every run, or the good arguments have stopped being good. */
 const ALWAYS_REACHED = [

@@ -1,7 +1,8 @@
 import { EspalierError } from '../base/error.ts'
 import type { NodeId } from '../base/identity.ts'
-import type { Log } from '../base/log.ts'
+import { silentLog, type Log } from '../base/log.ts'
 import { Meter } from '../base/metrics.ts'
+import { checkOptions, oneOf, optional, shape, type CheckedTable } from '../base/options.ts'
 import type { DhtOptions } from '../dht/options.ts'
 import { ping } from '../dht/wire.ts'
 import { checkInteger } from '../native/check.ts'
@@ -40,6 +41,27 @@ export interface SimulatedNetworkOptions extends SimRpcNetworkOptions {
   readonly dht?: Omit<DhtOptions, 'ownAddresses'>
 }
 
+const OPTIONS = {
+  seed: shape(
+    (value): value is string | number => typeof value === 'string' || Number.isSafeInteger(value),
+    'text or a whole number',
+    { default: 1 },
+  ),
+  start: oneOf(['joining', 'settled'], { default: 'joining' }),
+  log: shape((value): value is Log => isObject(value), 'a log', {
+    default: silentLog,
+  }),
+  latencyMs: optional(
+    shape(
+      (value): value is (a: NodeId, b: NodeId) => number => typeof value === 'function',
+      'a function of two ids',
+    ),
+  ),
+  wire: oneOf(['values', 'bytes'], { default: 'values' }),
+  // The tables check their own.
+  dht: optional(shape((value): value is Omit<DhtOptions, 'ownAddresses'> => isObject(value), 'an object')),
+}
+
 /**
  * Simulated nodes in their world: see {@link simulatedNetwork}.
  *
@@ -51,16 +73,18 @@ export class SimulatedNetwork {
   readonly network: SimRpcNetwork
   /** What all nodes count together. */
   readonly metrics = new Meter()
-  readonly #options: SimulatedNetworkOptions
+  readonly #options: CheckedTable<typeof OPTIONS>
   readonly #pool = new BytePool()
   /** Bounded by what the caller adds. */
   readonly #nodes: SimulatedNode[] = []
 
   /** @internal */
   constructor(options: SimulatedNetworkOptions) {
-    this.#options = options
-    this.world = new World({ seed: options.seed ?? 1 })
-    this.network = new SimRpcNetwork(this.world, options)
+    const checked = checkOptions(options, OPTIONS)
+    this.#options = checked
+    const { seed, wire, latencyMs } = checked
+    this.world = new World({ seed })
+    this.network = new SimRpcNetwork(this.world, { wire, ...(latencyMs === undefined ? {} : { latencyMs }) })
   }
 
   /** All nodes, those that crashed too. */
@@ -124,11 +148,16 @@ export class SimulatedNetwork {
   }
 
   /**
-   * Starts every node and has it join through the first.
+   * Starts every node in the way that the options say.
    *
    * @internal
    */
-  async joinAll(): Promise<void> {
+  async startAll(): Promise<void> {
+    await (this.#options.start === 'settled' ? this.#settleAll() : this.#joinAll())
+  }
+
+  /** Has every node join through the first. */
+  async #joinAll(): Promise<void> {
     const [first, ...others] = this.#nodes
     if (first === undefined) return
     await this.until(first.start())
@@ -142,12 +171,8 @@ export class SimulatedNetwork {
     }
   }
 
-  /**
-   * Starts every node with the table that it would have after a long time.
-   *
-   * @internal
-   */
-  async settleAll(): Promise<void> {
+  /** Gives every node the table that it would have after a long time. */
+  async #settleAll(): Promise<void> {
     await this.until(Promise.all(this.#nodes.map((node) => node.start())))
     const overlay = new Overlay(this.#nodes.map(({ id }) => id))
     const rng = this.world.rng.split('overlay')
@@ -175,7 +200,7 @@ export class SimulatedNetwork {
 /**
  * A network of `size` simulated nodes (1 to 100,000) for tests: the table and the records of the product in
  * virtual time, without sockets, files and waiting. Everything follows from the seed. Throws `INVALID_ARGUMENT`
- * for another size.
+ * for another size and for options that it does not know.
  *
  * @example
  * ```ts
@@ -199,7 +224,10 @@ export async function simulatedNetwork(
   checkInteger('size', size, 1, MAX_SIZE)
   const network = new SimulatedNetwork(options)
   while (network.nodes.length < size) network.add()
-  if (options.start === 'settled') await network.settleAll()
-  else await network.joinAll()
+  await network.startAll()
   return network
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null
 }
