@@ -5,7 +5,15 @@
  */
 export { createNode, type EspalierNode } from './node/node.ts'
 export { type LookupReport, type LookupStep } from './dht/lookup-trace.ts'
-export { type GetValueOptions, type LookupOptions, type PutValueOptions } from './node/check-call.ts'
+export {
+  type GetValueOptions,
+  type HistoryOptions,
+  type LookupOptions,
+  type PutValueOptions,
+  type ReadValueOptions,
+} from './node/check-call.ts'
+export { type NodeRegisters } from './node/registers.ts'
+export { type RegisterVersion } from './dht/register.ts'
 export { type MetricsOptions, type NodeOptions } from './node/options.ts'
 export { clientOnly, privateNetwork } from './node/presets.ts'
 export { type ConnectionSummary, type NodeStatus, type PeerSummary } from './node/status.ts'

@@ -16,7 +16,7 @@ const BY_NAME = {
 }
 /** Calls that stretch keys, start nodes or write files. */
 const RARE =
-  /localNetwork|^Identity|createNode|EspalierNode\.(start|put|get|lookup|stop)|Objects\.|NodeProviders\.|LocalNetwork/
+  /localNetwork|^Identity|createNode|EspalierNode\.(start|put|get|lookup|stop)|Objects\.|NodeProviders\.|NodeRegisters\.|LocalNetwork/
 /** Types that users implement. */
 const OF_USERS = [
   'Env',
@@ -75,6 +75,7 @@ export async function instancesFor({ index, crypto, testing }, plan) {
   await stopped.start()
   const stoppedObjects = stopped.objects
   const stoppedProviders = stopped.providers
+  const stoppedRegisters = stopped.registers
   await stopped.stop()
   const local = await testing.localNetwork(1)
 
@@ -87,6 +88,7 @@ export async function instancesFor({ index, crypto, testing }, plan) {
     EspalierNode: [() => running, () => stopped, () => node('unstarted')],
     Objects: [() => running.objects, () => stoppedObjects],
     NodeProviders: [() => running.providers, () => stoppedProviders],
+    NodeRegisters: [() => running.registers, () => stoppedRegisters],
     EspalierError: [() => new index.EspalierError('CLOSED', 'text')],
     LocalNetwork: [() => local],
   }

@@ -179,6 +179,16 @@ export async function doorCases({ dist, folder, parameters, largeBytes }) {
       },
     },
     {
+      name: 'index.NodeRegisters#set',
+      args: () => [`name-${(names += 1) % 8}`, pattern(200)],
+      run: async ([name, value, options], disturb) => {
+        const stored = node.registers.set(name, value, options)
+        disturb()
+        await stored
+        return (await node.registers.get(node.id, name)).value
+      },
+    },
+    {
       name: 'index.Objects#put',
       args: () => [copies(large)],
       run: async ([bytes], disturb) => {

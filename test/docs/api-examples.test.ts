@@ -14,6 +14,7 @@ const WANTED = [
   'EspalierNode.put',
   'EspalierNode.lookup',
   'NodeProviders.announce',
+  'NodeRegisters.history',
   'Objects.put',
   'Objects.get',
   'Objects.getBytes',

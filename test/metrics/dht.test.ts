@@ -21,6 +21,15 @@ describe('the metrics of the table that need nodes of their own', () => {
     expect(node.status().networkSize).toBeGreaterThanOrEqual(3)
   })
 
+  test('stored_superseded_records', async () => {
+    const name = 'espalier_stored_superseded_records'
+    const before = total(await scrape(world.a), name)
+
+    for (const value of [1, 2, 3]) await world.b.registers.set('changed', Uint8Array.of(value))
+
+    expect(total(await scrape(world.a), name)).toBe(before + 2)
+  })
+
   test('contacts_refused_total and routing_table_evenness', async () => {
     // All of them have one address, and this node takes two of it.
     const strict = await world.node({ allowPrivate: false, metrics: { port: 0 } })

@@ -178,6 +178,7 @@ const SPECIAL = [
   'peer_bytes_limit',
   'routing_table_evenness',
   'storage_quota_bytes',
+  'stored_superseded_records',
 ]
 
 /** What a case has begun and not awaited. */
@@ -285,6 +286,7 @@ function sourceOf(transport: QuicTransport): MetricsSource {
       evenness: 1,
       networkSize: undefined,
       recordCount: 0,
+      registers: { supersededCount: 0 },
       providers: { keptCount: 0, announcedCount: 0, cachedBytes: 0 },
     },
     store: { pendingCalls: 0 },

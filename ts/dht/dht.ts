@@ -19,7 +19,8 @@ import { Providers } from './providers.ts'
 import { PublicKeys } from './public-keys.ts'
 import { Publisher } from './publisher.ts'
 import { RecordShelf } from './record-shelf.ts'
-import { Registers, type ReadOptions, type RegisterValue } from './registers.ts'
+import { Registers, type ReadOptions } from './registers.ts'
+import type { RegisterVersion } from './register.ts'
 import { Repeat } from './repeat.ts'
 import type { Peer } from './lookup.ts'
 import { Neighbourhoods } from './neighbourhoods.ts'
@@ -45,6 +46,8 @@ const CHECK_IDLE_RATIO = 10
 export class Dht {
   /** Who has which children of a root. */
   readonly providers: Providers
+  /** Small named values, of this node and of others. */
+  readonly registers: Registers
   readonly #rpc: RpcPort
   readonly #env: Env
   readonly #options: CheckedDhtOptions
@@ -56,7 +59,6 @@ export class Dht {
   readonly #neighbourhoods: Neighbourhoods
   readonly #locator: Locator
   readonly #publisher: Publisher
-  readonly #registers: Registers
   readonly #upkeep: Upkeep
   readonly #handover: Handover
   readonly #server: Server
@@ -106,7 +108,10 @@ export class Dht {
     this.#search = search
     this.#locator = new Locator({ rpc, env, calls: this.#calls, search })
     this.#publisher = publisher
-    this.#registers = new Registers({ self, env, calls: this.#calls, search, publisher }, checked)
+    this.registers = new Registers(
+      { self, rpc, env, contacts, calls: this.#calls, search, publisher, shelf, verifier, publicKeys },
+      checked,
+    )
     this.#upkeep = new Upkeep({
       self,
       env,
@@ -284,7 +289,7 @@ export class Dht {
     value: Uint8Array,
     options: Parameters<Registers['set']>[2] = {},
   ): Promise<{ readonly sequence: number; readonly accepted: readonly NodeId[] }> {
-    return this.#registers.set(name, value, options)
+    return this.registers.set(name, value, options)
   }
 
   /** The owner's register `name`: see {@link Registers.get}. */
@@ -292,13 +297,14 @@ export class Dht {
     name: string,
     query: { readonly owner: NodeId },
     options: ReadOptions = {},
-  ): Promise<RegisterValue | undefined> {
-    return this.#registers.get(name, { ...options, ...query })
+  ): Promise<RegisterVersion | undefined> {
+    return this.registers.get(name, { ...options, ...query })
   }
 
   async #load(): Promise<readonly Peer[]> {
     await this.#shelf.load()
     await this.providers.load()
+    this.registers.load()
     const saved = await this.#contacts.load()
     this.#server.start()
     return saved

@@ -1,21 +1,19 @@
 import { compareBytes, toHex } from '../base/bytes.ts'
-import { CborReader, CborWriter } from '../base/codec.ts'
 import type { Env } from '../base/env.ts'
 import { EspalierError } from '../base/error.ts'
-import { keyOfNode, nodeIdFromBytes, type Key, type NodeId } from '../base/identity.ts'
+import { keyOfNode, type Key, type NodeId } from '../base/identity.ts'
 import {
-  MAX_RECORD_BYTES,
   MAX_SKEW_MS,
   PUBLIC_KEY_BYTES,
   RECORD_KINDS,
-  decodeRecord,
-  encodeRecord,
   keyOfRecord,
   type RecordKind,
   type SignedRecord,
 } from '../base/record.ts'
 import type { Change, Row, Store } from '../storage/store.ts'
+import { HistoryShelf } from './history-shelf.ts'
 import type { PublicKeys } from './public-keys.ts'
+import { decodeStored, encodeStored } from './stored-record.ts'
 import type { Entry, ValueLimits } from './values.ts'
 import { Values } from './values.ts'
 import type { Verifier } from './verifier.ts'
@@ -41,6 +39,7 @@ export class RecordShelf {
   readonly #verifier: Verifier
   readonly #publicKeys: PublicKeys
   readonly #values: Values
+  readonly #history: HistoryShelf
   /** Writes under way by place. Bounded by the requests being served. */
   readonly #writing = new Map<string, Promise<void>>()
 
@@ -58,11 +57,17 @@ export class RecordShelf {
     this.#verifier = deps.verifier
     this.#publicKeys = deps.publicKeys
     this.#values = new Values(limits)
+    this.#history = new HistoryShelf(deps)
     deps.publicKeys.neededBy((id) => this.#values.hasOwner(id))
   }
 
   get size(): number {
     return this.#values.size
+  }
+
+  /** Earlier records of registers. */
+  get supersededCount(): number {
+    return this.#history.size
   }
 
   /** What is kept at this moment. */
@@ -87,9 +92,10 @@ export class RecordShelf {
         await this.#store.write(bad)
       }
       const last = rows.at(-1)
-      if (last === undefined || rows.length < PAGE) return
+      if (last === undefined || rows.length < PAGE) break
       from = Uint8Array.from([...last.key, 0])
     }
+    await this.#history.load()
   }
 
   /**
@@ -126,12 +132,24 @@ export class RecordShelf {
   async get(place: { readonly kind: RecordKind; readonly key: Key }): Promise<SignedRecord | undefined> {
     if (this.#values.get(place) === undefined) return undefined
     const row = await this.#store.get('records', rowKey(place))
-    return row === undefined ? undefined : decodeRow(row.value)?.record
+    return row === undefined ? undefined : decodeStored(row.value)?.record
+  }
+
+  /** The records of the register on a key, newest first: what it says, and at most 8 that it said before. */
+  async history(key: Key): Promise<readonly SignedRecord[]> {
+    const [newest, earlier] = await Promise.all([
+      this.get({ kind: 'REGISTER_POINTER', key }),
+      this.#history.list(key),
+    ])
+    // Between the two reads a record may have become an earlier one.
+    if (newest === undefined) return earlier
+    return [newest, ...earlier.filter(({ body }) => body.sequence < newest.body.sequence)]
   }
 
   /** An expired row was deleted; the public key of an owner without records goes with it. */
   async forget(row: Row): Promise<void> {
-    const stored = row.key[0] === STORED ? decodeRow(row.value) : undefined
+    await this.#history.forget(row)
+    const stored = row.key[0] === STORED ? decodeStored(row.value) : undefined
     if (stored === undefined) return
     const entry = this.#entryOf(stored)
     const current = this.#values.get(entry)
@@ -153,7 +171,7 @@ export class RecordShelf {
     const earlier = this.#writing.get(name) ?? Promise.resolve()
     const write = earlier
       .catch(() => undefined)
-      .then(() => this.#store.write(this.#changesOf({ entry, record, publicKey })))
+      .then(() => this.#write({ entry, record, publicKey, isFirst: previous === undefined }))
     this.#writing.set(name, write)
     try {
       await write
@@ -170,6 +188,29 @@ export class RecordShelf {
     }
   }
 
+  /** The record in whose place it comes is on disk: earlier writes of the place have ended. */
+  async #write(kept: {
+    readonly entry: Entry
+    readonly record: SignedRecord
+    readonly publicKey: Uint8Array
+    readonly isFirst: boolean
+  }): Promise<void> {
+    const { entry, isFirst } = kept
+    const hasHistory = entry.kind === 'REGISTER_POINTER' && !isFirst
+    const current = hasHistory ? await this.#store.get('records', rowKey(entry)) : undefined
+    const supersession = this.#history.supersede(current, {
+      by: entry,
+      roomOf: (place) => this.#values.roomOf(place),
+    })
+    try {
+      await this.#store.write([...this.#changesOf(kept), ...supersession.changes])
+    } catch (error) {
+      this.#history.undo(supersession)
+      throw error
+    }
+    await this.#history.written(supersession)
+  }
+
   #changesOf({
     entry,
     record,
@@ -179,12 +220,7 @@ export class RecordShelf {
     readonly record: SignedRecord
     readonly publicKey: Uint8Array
   }): Change[] {
-    const value = new CborWriter()
-      .array(3)
-      .bytes(encodeRecord(record))
-      .bytes(keyOfNode(entry.source))
-      .extensions()
-      .finish()
+    const value = encodeStored({ record, source: entry.source })
     const expiresUnixMs = entry.expiresUnixMs + MAX_SKEW_MS
     return [
       { table: 'records', key: rowKey(entry), value, expiresUnixMs },
@@ -193,7 +229,7 @@ export class RecordShelf {
   }
 
   async #readmit(row: Row): Promise<Entry | undefined> {
-    const stored = decodeRow(row.value)
+    const stored = decodeStored(row.value)
     if (stored === undefined) return undefined
     try {
       const publicKey = await this.#publicKeys.get(stored.record.body.owner)
@@ -220,18 +256,4 @@ function rowKey(place: { readonly kind: RecordKind; readonly key: Key }): Uint8A
 
 function placeName(place: { readonly kind: RecordKind; readonly key: Key }): string {
   return `${place.kind} ${toHex(place.key)}`
-}
-
-function decodeRow(value: Uint8Array): { record: SignedRecord; source: NodeId } | undefined {
-  try {
-    const reader = new CborReader(value, { maxBytes: MAX_RECORD_BYTES + 64, what: 'stored record' })
-    reader.array(3)
-    const record = decodeRecord(reader.bytesUpTo(MAX_RECORD_BYTES))
-    const source = nodeIdFromBytes(reader.bytes(32))
-    reader.extensions()
-    reader.end()
-    return { record, source }
-  } catch {
-    return undefined
-  }
 }

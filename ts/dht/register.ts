@@ -1,13 +1,27 @@
-import { encodeUtf8 } from '../base/bytes.ts'
+import { compareBytes, encodeUtf8 } from '../base/bytes.ts'
 import { CborReader, CborWriter } from '../base/codec.ts'
 import type { NodeCrypto } from '../base/env.ts'
 import { EspalierError } from '../base/error.ts'
-import { MAX_BODY_BYTES, type RecordBody } from '../base/record.ts'
+import { MAX_BODY_BYTES, type RecordBody, type SignedRecord } from '../base/record.ts'
 
 /** Longest value that fits into a register. */
 export const MAX_VALUE_BYTES = 256
 /** Longest name of a register, in UTF-8. */
 export const MAX_NAME_BYTES = 256
+
+/**
+ * One version of a named value.
+ *
+ * @category Named values
+ */
+export interface RegisterVersion {
+  /** At most 256 bytes. */
+  readonly value: Uint8Array
+  /** Counts up with every change. */
+  readonly sequence: number
+  /** When the owner wrote it, by its own clock. */
+  readonly issuedUnixMs: number
+}
 
 const NAME_CONTEXT = 'espalier register name v1'
 
@@ -42,4 +56,18 @@ export function decodeRegister(body: RecordBody): Uint8Array {
   reader.extensions()
   reader.end()
   return value
+}
+
+/** What a verified record says. Throws `PROTOCOL_VIOLATION`. */
+export function versionOf({ body }: SignedRecord): RegisterVersion {
+  return { value: decodeRegister(body), sequence: body.sequence, issuedUnixMs: body.issuedUnixMs }
+}
+
+/**
+ * Orders records of one register, the one that wins first: the higher sequence, and of one sequence the lower hash of
+ * the body. 0 for the same body.
+ */
+export function compareVersions(crypto: Pick<NodeCrypto, 'hash'>, a: SignedRecord, b: SignedRecord): number {
+  if (a.body.sequence !== b.body.sequence) return b.body.sequence - a.body.sequence
+  return compareBytes(crypto.hash(a.bodyBytes), crypto.hash(b.bodyBytes))
 }

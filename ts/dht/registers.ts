@@ -2,11 +2,19 @@ import type { Env } from '../base/env.ts'
 import { EspalierError } from '../base/error.ts'
 import type { NodeId } from '../base/identity.ts'
 import { keyOfRecord, type SignedRecord } from '../base/record.ts'
+import type { RpcPort } from '../net/rpc-port.ts'
 import type { CallOptions } from '../net/transport.ts'
 import type { Calls } from './calls.ts'
+import type { Contacts } from './contacts.ts'
+import type { PublicKeys } from './public-keys.ts'
 import type { Publisher } from './publisher.ts'
-import { decodeRegister, encodeRegister, subjectOfName } from './register.ts'
+import type { RecordShelf } from './record-shelf.ts'
+import { RegisterHistory } from './register-history.ts'
+import { RegisterServer } from './register-server.ts'
+import { MAX_HISTORY } from './register-wire.ts'
+import { encodeRegister, subjectOfName, versionOf, type RegisterVersion } from './register.ts'
 import type { Found, Search } from './search.ts'
+import type { Verifier } from './verifier.ts'
 
 /** Nodes that must show a register before its highest sequence is believed, where there are so many. */
 const ANSWERS = 3
@@ -25,10 +33,17 @@ export interface ReadOptions extends CallOptions {
   readonly secure?: boolean
 }
 
-/** The version of a register. */
-export interface RegisterValue {
-  readonly value: Uint8Array
-  readonly sequence: number
+interface Deps {
+  readonly self: NodeId
+  readonly rpc: RpcPort
+  readonly env: Env
+  readonly contacts: Contacts
+  readonly calls: Calls
+  readonly search: Search
+  readonly publisher: Publisher
+  readonly shelf: RecordShelf
+  readonly verifier: Verifier
+  readonly publicKeys: PublicKeys
 }
 
 /** Small named values of one owner each, kept on the nodes nearest to their keys. */
@@ -38,28 +53,30 @@ export class Registers {
   readonly #calls: Calls
   readonly #search: Search
   readonly #publisher: Publisher
+  readonly #shelf: RecordShelf
+  readonly #history: RegisterHistory
+  readonly #server: RegisterServer
   readonly #k: number
   readonly #serves: boolean
   /** The newest that was read, the latest read last. Bounded by {@link MAX_READ}. */
   readonly #read = new Map<string, SignedRecord>()
 
-  constructor(
-    deps: {
-      readonly self: NodeId
-      readonly env: Env
-      readonly calls: Calls
-      readonly search: Search
-      readonly publisher: Publisher
-    },
-    options: { readonly k: number; readonly serves: boolean },
-  ) {
+  constructor(deps: Deps, options: { readonly k: number; readonly serves: boolean }) {
     this.#self = deps.self
     this.#env = deps.env
     this.#calls = deps.calls
     this.#search = deps.search
     this.#publisher = deps.publisher
+    this.#shelf = deps.shelf
+    this.#history = new RegisterHistory(deps)
+    this.#server = new RegisterServer(deps)
     this.#k = options.k
     this.#serves = options.serves
+  }
+
+  /** Earlier records of registers that are kept for others now. */
+  get supersededCount(): number {
+    return this.#shelf.supersededCount
   }
 
   /**
@@ -104,7 +121,7 @@ export class Registers {
   async get(
     name: string,
     { owner, ...options }: ReadOptions & { readonly owner: NodeId },
-  ): Promise<RegisterValue | undefined> {
+  ): Promise<RegisterVersion | undefined> {
     const { consistency = 'one', secure = false, ...call } = options
     const wanted = { ...this.#wanted(name, owner), secure }
     return this.#calls.run(call, async (signal) => {
@@ -112,9 +129,32 @@ export class Registers {
       const found = await this.#search.find({ ...wanted, enough }, { signal })
       if (consistency === 'quorum') this.#checkQuorum(found)
       const record = this.#newest(`${owner} ${name}`, found.record)
-      if (record === undefined) return undefined
-      return { value: decodeRegister(record.body), sequence: record.body.sequence }
+      return record === undefined ? undefined : versionOf(record)
     })
+  }
+
+  /**
+   * What the owner's register `name` says and what it said before, newest first, as far as the nodes that keep it still
+   * know: up to `limit` versions (1 to 9, default 9), each verified. Codes: `INVALID_ARGUMENT`, `TIMEOUT`.
+   */
+  async history(
+    name: string,
+    {
+      owner,
+      limit = MAX_HISTORY,
+      ...call
+    }: CallOptions & { readonly owner: NodeId; readonly limit?: number },
+  ): Promise<readonly RegisterVersion[]> {
+    const wanted = this.#wanted(name, owner)
+    return this.#calls.run(call, async (signal) => {
+      const records = await this.#history.read(wanted, { limit, signal })
+      return records.map(versionOf)
+    })
+  }
+
+  /** Answers others from now on, if this node serves. */
+  load(): void {
+    if (this.#serves) this.#server.start()
   }
 
   #wanted(name: string, owner: NodeId) {

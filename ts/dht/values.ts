@@ -1,8 +1,9 @@
 import { compareBytes, toHex } from '../base/bytes.ts'
 import type { Key, NodeId } from '../base/identity.ts'
 import type { RecordKind } from '../base/record.ts'
+import type { SupersededRoom } from './superseded.ts'
 
-/** Room for records of others. */
+/** Room for records of others, earlier ones of registers included: these give way to newer ones. */
 export interface ValueLimits {
   /** Records in all. Default 65,536, about 400 MB on disk. */
   readonly maxRecords: number
@@ -70,6 +71,15 @@ export class Values {
   /** Whether any record of this owner is kept; otherwise its public key is of no more use. */
   hasOwner(owner: NodeId): boolean {
     return this.#perOwner.has(owner)
+  }
+
+  /** What is left of each limit. */
+  roomOf({ owner, source }: Pick<Entry, 'owner' | 'source'>): SupersededRoom {
+    return {
+      inAll: this.#limits.maxRecords - this.size,
+      ofOwner: this.#limits.maxPerOwner - (this.#perOwner.get(owner) ?? 0),
+      ofSource: this.#limits.maxPerSource - (this.#perSource.get(source) ?? 0),
+    }
   }
 
   judge(entry: Entry): Verdict {

@@ -207,6 +207,13 @@ const SERVICES: readonly NodeMetric[] = [
   },
   {
     kind: 'gauge',
+    name: 'stored_superseded_records',
+    labels: [],
+    help: 'Earlier records of registers that are kept for others',
+    read: single(({ source }) => source.dht.registers.supersededCount),
+  },
+  {
+    kind: 'gauge',
     name: 'stored_announcements',
     labels: [],
     help: 'Announcements of providers that are kept for others',

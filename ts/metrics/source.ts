@@ -20,6 +20,9 @@ export interface MetricsSource {
     readonly evenness: number
     readonly networkSize: { readonly nodes: number } | undefined
     readonly recordCount: number
+    readonly registers: {
+      readonly supersededCount: number
+    }
     readonly providers: {
       readonly keptCount: number
       readonly announcedCount: number

@@ -1,6 +1,7 @@
 import { EspalierError } from '../base/error.ts'
 import { parseNodeId, type NodeId } from '../base/identity.ts'
 import { checkOptions, flag, integer, oneOf, optional, shape, text } from '../base/options.ts'
+import { MAX_HISTORY } from '../dht/register-wire.ts'
 import type { ReadOptions } from '../dht/registers.ts'
 import { checkBytes } from '../native/check.ts'
 import type { CallOptions } from '../net/transport.ts'
@@ -16,13 +17,11 @@ export interface PutValueOptions extends CallOptions {
 }
 
 /**
- * How to read a named value.
+ * How to read a named value whose owner is told.
  *
  * @category Named values
  */
-export interface GetValueOptions extends CallOptions {
-  /** The NodeId whose value it is. Default: the reading node's own. */
-  readonly owner?: string
+export interface ReadValueOptions extends CallOptions {
   /**
    * `one`: the newest version that the first few holders on two paths show. `quorum`: more than half of the
    * nodes that should keep it have shown it, else `QUORUM_FAILED`. Default `one`.
@@ -30,6 +29,26 @@ export interface GetValueOptions extends CallOptions {
   readonly consistency?: 'one' | 'quorum'
   /** Eight disjoint paths instead of four, against many liars. Default false. */
   readonly secure?: boolean
+}
+
+/**
+ * How to read a named value.
+ *
+ * @category Named values
+ */
+export interface GetValueOptions extends ReadValueOptions {
+  /** The NodeId whose value it is. Default: the reading node's own. */
+  readonly owner?: string
+}
+
+/**
+ * How much to read of the history of a named value.
+ *
+ * @category Named values
+ */
+export interface HistoryOptions extends CallOptions {
+  /** Most versions, 1 to 9. Default 9. */
+  readonly limit?: number
 }
 
 /**
@@ -52,12 +71,9 @@ const ROOT = { root: shape((value): value is Uint8Array => value instanceof Uint
 const CHILD = { ...CALL, ...ROOT }
 const MISSED = { ...ROOT, provider: text() }
 const SECURE = { secure: flag({ default: false }) }
-const GET = {
-  ...CALL,
-  ...SECURE,
-  owner: optional(text()),
-  consistency: oneOf(['one', 'quorum'], { default: 'one' }),
-}
+const READ = { ...CALL, ...SECURE, consistency: oneOf(['one', 'quorum'], { default: 'one' }) }
+const GET = { ...READ, owner: optional(text()) }
+const HISTORY = { ...CALL, limit: integer({ min: 1, max: MAX_HISTORY, default: MAX_HISTORY }) }
 const LOOKUP = { ...CALL, ...SECURE }
 
 /** Throws `INVALID_ARGUMENT`. */
@@ -73,17 +89,34 @@ export function checkPutValue(name: unknown, value: unknown, options: unknown): 
   return { ...callOf(call), ...(expectSequence === undefined ? {} : { expectSequence }) }
 }
 
-/** Throws `INVALID_ARGUMENT`. */
+/** The owner is this node where nobody else is named. Throws `INVALID_ARGUMENT`. */
 export function checkGetValue(
-  name: unknown,
+  { name, self }: { readonly name: unknown; readonly self: NodeId },
   options: unknown,
-): { readonly owner: NodeId | undefined; readonly read: ReadOptions } {
+): ReadOptions & { readonly owner: NodeId } {
   checkName(name)
   const { owner, consistency, secure, ...call } = checkOptions(options, GET)
-  return {
-    owner: owner === undefined ? undefined : parseNodeId(owner),
-    read: { ...callOf(call), consistency, secure },
-  }
+  return { ...callOf(call), owner: owner === undefined ? self : parseNodeId(owner), consistency, secure }
+}
+
+/** Throws `INVALID_ARGUMENT`. */
+export function checkReadValue(
+  { owner, name }: { readonly owner: unknown; readonly name: unknown },
+  options: unknown,
+): ReadOptions & { readonly owner: NodeId } {
+  checkName(name)
+  const { consistency, secure, ...call } = checkOptions(options, READ)
+  return { ...callOf(call), owner: parseNodeId(owner as string), consistency, secure }
+}
+
+/** Throws `INVALID_ARGUMENT`. */
+export function checkHistory(
+  { owner, name }: { readonly owner: unknown; readonly name: unknown },
+  options: unknown,
+): CallOptions & { readonly owner: NodeId; readonly limit: number } {
+  checkName(name)
+  const { limit, ...call } = checkOptions(options, HISTORY)
+  return { ...callOf(call), owner: parseNodeId(owner as string), limit }
 }
 
 /** Throws `INVALID_ARGUMENT`. */

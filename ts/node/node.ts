@@ -6,7 +6,6 @@ import type { Objects } from '../objects/objects.ts'
 import {
   checkGetValue,
   checkLookup,
-  checkPutValue,
   checkStart,
   type GetValueOptions,
   type LookupOptions,
@@ -15,6 +14,7 @@ import {
 import { checkNodeOptions, type CheckedOptions } from './check-options.ts'
 import type { NodeOptions } from './options.ts'
 import type { NodeProviders } from './providers.ts'
+import type { NodeRegisters } from './registers.ts'
 import { openServices, type Services } from './services.ts'
 import {
   summarizeConnections,
@@ -129,6 +129,11 @@ export class EspalierNode implements AsyncDisposable {
     return this.#running().providers
   }
 
+  /** Small named values: write, read, read what they were before. */
+  get registers(): NodeRegisters {
+    return this.#running().registers
+  }
+
   /**
    * Stores a small named value that only this node can change. Resolves after at least one other node
    * (or, alone in the network, this one) has stored it. Codes: `VALUE_TOO_LARGE` (over 256 bytes),
@@ -152,7 +157,7 @@ export class EspalierNode implements AsyncDisposable {
     value: Uint8Array,
     options: PutValueOptions = {},
   ): Promise<{ readonly sequence: number; readonly accepted: readonly NodeId[] }> {
-    return this.#running().dht.putValue(name, value, checkPutValue(name, value, options))
+    return this.registers.set(name, value, options)
   }
 
   /**
@@ -166,8 +171,7 @@ export class EspalierNode implements AsyncDisposable {
     options: GetValueOptions = {},
   ): Promise<{ readonly value: Uint8Array; readonly sequence: number } | undefined> {
     const { dht, identity } = this.#running()
-    const { owner = identity.id, read } = checkGetValue(name, options)
-    return dht.getValue(name, { owner }, read)
+    return dht.registers.get(name, checkGetValue({ name, self: identity.id }, options))
   }
 
   /**

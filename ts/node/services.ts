@@ -21,6 +21,7 @@ import { MonitorServer } from '../metrics/http.ts'
 import { NodeMetrics } from '../metrics/node-metrics.ts'
 import { Closers } from './closers.ts'
 import { NodeProviders } from './providers.ts'
+import { NodeRegisters } from './registers.ts'
 
 /** The running parts of a node. */
 export interface Services {
@@ -29,6 +30,7 @@ export interface Services {
   readonly dht: Dht
   readonly objects: Objects
   readonly providers: NodeProviders
+  readonly registers: NodeRegisters
   /** Nothing for `clientOnly`. */
   readonly shards: ShardStore | undefined
   readonly metrics: NodeMetrics
@@ -117,7 +119,8 @@ async function open(options: CheckedOptions, signal: AbortSignal, closers: Close
   await join({ dht, options }, signal)
   isJoined = true
   const providers = new NodeProviders(dht.providers)
-  const parts = { providers, identity, rpc, dht, objects, shards, addresses, metrics: shown }
+  const registers = new NodeRegisters(dht.registers)
+  const parts = { providers, registers, identity, rpc, dht, objects, shards, addresses, metrics: shown }
   return { ...parts, monitorAddress: monitor?.address, close: () => closers.run() }
 }
 

@@ -226,7 +226,7 @@ describe('a register', () => {
 
     expect(written.map(({ sequence }) => sequence)).toEqual([1, 2, 3])
     const read = await nodes[2]!.dht.getValue('busy', { owner: nodes[0]!.id })
-    expect(read).toEqual({ value: Uint8Array.of(3), sequence: 3 })
+    expect(read).toMatchObject({ value: Uint8Array.of(3), sequence: 3 })
     await stopAll(nodes)
   })
 
