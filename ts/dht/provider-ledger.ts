@@ -69,8 +69,9 @@ export class ProviderLedger {
   }
 
   /**
-   * Reads what is on disk; an announcement that is damaged is left out and deleted. Throws `STORAGE_CORRUPT`
-   * when the counter can't be read: to guess would be to issue two summaries of one epoch.
+   * Reads what is on disk; an announcement that is damaged is left out and deleted, and so are rows without an
+   * announcement. Throws `STORAGE_CORRUPT` when the counter can't be read: to guess would be to issue two
+   * summaries of one epoch.
    */
   async load(): Promise<void> {
     this.#counter = decodeCounter(await this.#store.get('meta', COUNTER_KEY))
@@ -79,6 +80,7 @@ export class ProviderLedger {
       if (announcement !== undefined) this.#announcements.set(toHex(announcement.root), announcement)
       else await this.#drop(row.key.subarray(1))
     }
+    for (const table of [IDS, SEGMENT]) await this.#dropOrphans(table)
   }
 
   /**
@@ -151,17 +153,26 @@ export class ProviderLedger {
     }
   }
 
-  /** Heads first, so that what a crash leaves is not taken for an announcement. */
+  /** All rows in one write: a rest of a longer summary would be taken for the end of the next one. */
   async #drop(root: Uint8Array): Promise<void> {
-    await this.#store.write([{ table: 'records', key: rowKey(HEAD, root), value: undefined }])
-    this.#announcements.delete(toHex(root))
+    const keys = [rowKey(HEAD, root)]
     for (const table of [IDS, SEGMENT]) {
-      const keys: Uint8Array[] = []
       for await (const { key } of this.#rows(rowKey(table, root))) keys.push(key)
-      for (let at = 0; at < keys.length; at += PAGE) {
-        const page = keys.slice(at, at + PAGE)
-        await this.#store.write(page.map((key) => ({ table: 'records', key, value: undefined })))
-      }
+    }
+    await this.#store.write(keys.map((key) => ({ table: 'records', key, value: undefined })))
+    this.#announcements.delete(toHex(root))
+  }
+
+  /** Deletes rows of roots that are not announced. Of the others it reads one row each. */
+  async #dropOrphans(table: number): Promise<void> {
+    let from: Uint8Array = Uint8Array.of(table)
+    for (;;) {
+      const [row] = await this.#store.scan('records', { from, limit: 1 })
+      if (row?.key[0] !== table) return
+      const root = row.key.subarray(1, 1 + ID_BYTES)
+      if (this.get(root) === undefined) await this.#drop(root)
+      // Behind the last row that a root can have.
+      from = Uint8Array.from([...rowKey(table, root), 255, 255, 255])
     }
   }
 

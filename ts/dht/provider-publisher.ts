@@ -44,6 +44,8 @@ interface Standing {
   accepted: readonly NodeId[]
   /** When it is offered again, in the time of `nowMs`. */
   dueAtMs: number
+  /** Whether others have taken the record as it is; until then `accepted` tells of an earlier one. */
+  isTaken: boolean
   readonly lifetime: Lifetime
 }
 
@@ -108,7 +110,7 @@ export class ProviderPublisher {
     if (announcement === undefined) throw new EspalierError('INVALID_STATE', 'the announcement is gone')
     const standing = this.#standingOf(announcement)
     // What travels beside the summary changes no record.
-    if (this.#isDue(announcement)) await this.#refresh(announcement, signal)
+    if (this.#isDue(announcement) || !standing.isTaken) await this.#refresh(announcement, signal)
     const isLonely = this.#contacts.table.size === 0 && standing.accepted.length > 0
     if (!isLonely && standing.accepted.every((id) => id === this.#self)) {
       throw new EspalierError('QUORUM_FAILED', 'no node took the announcement')
@@ -176,7 +178,9 @@ export class ProviderPublisher {
     const unsigned = { root, epoch, summary, added: [] }
     await this.#ledger.issue({ ...unsigned, record: this.#sign(unsigned) }, ids)
     const standing = this.#standings.get(root)
-    if (standing !== undefined) standing.dueAtMs = 0
+    if (standing === undefined) return
+    standing.dueAtMs = 0
+    standing.isTaken = false
   }
 
   /** A record of the summary as it is, with the next sequence and a new life. */
@@ -216,10 +220,12 @@ export class ProviderPublisher {
     const current = isOutdated ? { ...announcement, record: this.#sign(announcement) } : announcement
     if (isOutdated) await this.#ledger.update(current)
     const standing = this.#standingOf(current)
+    // Both stay so when it breaks off: then nobody is known to have this record.
+    standing.isTaken = false
     standing.dueAtMs = this.#env.clock.nowMs() + RETRY_MS
     standing.accepted = await this.#place(current.record, { holders: standing.accepted, signal })
-    const isTaken = standing.accepted.some((id) => id !== this.#self)
-    standing.dueAtMs = this.#env.clock.nowMs() + (isTaken ? this.#republishIntervalMs : RETRY_MS)
+    standing.isTaken = standing.accepted.some((id) => id !== this.#self)
+    standing.dueAtMs = this.#env.clock.nowMs() + (standing.isTaken ? this.#republishIntervalMs : RETRY_MS)
   }
 
   /** Offers a record to the k nodes nearest to its root; answers who took it. */
@@ -290,7 +296,7 @@ export class ProviderPublisher {
   #standingOf({ root }: OwnAnnouncement): Standing {
     const known = this.#standings.get(root)
     if (known !== undefined) return known
-    const standing = { accepted: [], dueAtMs: 0, lifetime: new Lifetime() }
+    const standing = { accepted: [], dueAtMs: 0, isTaken: false, lifetime: new Lifetime() }
     this.#standings.set(root, standing)
     return standing
   }
