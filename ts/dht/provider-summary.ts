@@ -2,7 +2,7 @@ import { concatBytes, equalBytes } from '../base/bytes.ts'
 import type { NodeCrypto } from '../base/env.ts'
 import { EspalierError } from '../base/error.ts'
 import { keyOfNode, type NodeId } from '../base/identity.ts'
-import { decodeRun, encodeRun, minRunBytes } from './rice.ts'
+import { decodeRun, encodeRun } from './rice.ts'
 import { sipHash, sipKey, type SipKey } from './siphash.ts'
 
 /** Bytes of a root and of the id of one of its children. */
@@ -136,14 +136,6 @@ export function decodeSegment(bytes: Uint8Array, shape: SummaryShape, position: 
   // A gap has a mean of 2^parameter; one low bit less than that is the shortest Rice code for it.
   const lowBits = shape.parameter - 1
   return decodeRun(bytes, { count, lowBits, limit: shape.count * 2 ** shape.parameter })
-}
-
-/** Fewest and most bytes of a segment, to be checked before it is taken. */
-export function segmentBounds(
-  shape: SummaryShape,
-  position: number,
-): { readonly min: number; readonly max: number } {
-  return { min: minRunBytes(idsInSegment(shape, position), shape.parameter - 1), max: MAX_SEGMENT_BYTES }
 }
 
 /** First value and hash of every segment. */

@@ -33,7 +33,7 @@ function setBit(out: Uint8Array, bit: number): void {
 }
 
 /** Fewest bytes that a run of `count` numbers can have. */
-export function minRunBytes(count: number, lowBits: number): number {
+function minRunBytes(count: number, lowBits: number): number {
   return FIRST_BYTES + Math.ceil(((count - 1) * (lowBits + 1)) / 8)
 }
 
