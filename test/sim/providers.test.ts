@@ -33,7 +33,7 @@ describe('summaries of providers over the network services, in simulated time', 
     const looked = asked(reader)
     for (const id of ids.slice(0, 1_000)) expect(await find(id)).toBe(true)
     expect(asked(reader)).toBe(looked)
-    const plan = await reader.dht.providers.plan(ids, { root })
+    const plan = await world.runUntil(reader.dht.providers.plan(ids, { root }))
     expect(plan.missing).toEqual([])
     expect(await summaryBits(network, { reader, provider, root })).toBeLessThanOrEqual(12.6 * CHILDREN)
     console.log(`${publishing} requests to publish ${CHILDREN} children on ${accepted.length} nodes`)

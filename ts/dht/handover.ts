@@ -3,6 +3,7 @@ import { EspalierError } from '../base/error.ts'
 import { keyOfNode, type NodeId } from '../base/identity.ts'
 import type { Contacts } from './contacts.ts'
 import { compareDistance } from './key.ts'
+import { Pace } from './pace.ts'
 import type { PublicKeys } from './public-keys.ts'
 import type { RecordShelf } from './record-shelf.ts'
 import type { Entry } from './values.ts'
@@ -46,9 +47,10 @@ export class Handover {
   async run(signal: AbortSignal): Promise<number> {
     const newcomers = this.#contacts.takeNewcomers()
     if (newcomers.size === 0) return 0
+    const pace = new Pace(this.#env.clock, { signal, slice: SLICE })
     let count = 0
-    for (const [at, entry] of this.#shelf.entries().entries()) {
-      if (at % SLICE === SLICE - 1) await this.#breathe()
+    for (const entry of this.#shelf.entries()) {
+      if (pace.isOver(1)) await pace.rest()
       for (const id of this.#takersOf(entry, newcomers)) {
         signal.throwIfAborted()
         if (await this.#give(entry, { to: id, signal })) count += 1
@@ -83,11 +85,5 @@ export class Handover {
       this.#env.log.debug('a record was not handed over', { peer: to, code })
       return false
     }
-  }
-
-  async #breathe(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      this.#env.clock.setTimer(0, resolve)
-    })
   }
 }

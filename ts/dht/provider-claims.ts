@@ -1,17 +1,22 @@
 import type { NodeId } from '../base/identity.ts'
 import { tailOfPoisson } from './poisson.ts'
+import { TestedIds } from './provider-tested.ts'
+import type { Answer, SummaryView } from './provider-view.ts'
 
 /** Providers whose record is kept; the least recently told of is forgotten. */
 const MAX_PROVIDERS = 1_024
+/** Misses of one provider that are counted: who was not shown to lie by then does what chance makes. */
+const MAX_MISSES = 1_024
 /** A miss that chance explains less often than this is a lie. */
 const MIN_PROBABILITY = 1e-6
 
 interface Tally {
-  /** Questions that were put to summaries of this provider. */
-  tested: number
-  /** False positives that chance makes of them. */
+  /** False positives that chance makes of the questions that were put to its summaries. */
   expected: number
-  missed: number
+  /** Fingerprints of misses: they differ between summaries. Bounded by {@link MAX_MISSES}. */
+  readonly missed: Set<number>
+  /** What each summary was asked for. It goes with the tally: a miss counts only where its question did. */
+  readonly tested: WeakMap<SummaryView, TestedIds>
   isReported: boolean
 }
 
@@ -23,30 +28,53 @@ export class Claims {
   /** The latest told of last. Bounded by {@link MAX_PROVIDERS}. */
   readonly #tallies = new Map<NodeId, Tally>()
 
-  /** A summary of this provider was asked about an id that was not asked about before. */
-  onTested(provider: NodeId, parameter: number): void {
-    const tally = this.#tally(provider)
-    tally.tested += 1
-    tally.expected += 2 ** -parameter
+  /** Puts a question to a summary. The first time, as far as memory goes, it counts as one that chance may answer. */
+  ask(view: SummaryView, id: Uint8Array): Answer {
+    const answer = view.has(id)
+    if (answer.kind === 'unknown' || (answer.kind === 'yes' && answer.isExact)) return answer
+    const tally = this.#tally(view.name.provider)
+    let tested = tally.tested.get(view)
+    if (tested === undefined) {
+      tested = new TestedIds(view.shape)
+      tally.tested.set(view, tested)
+    }
+    const isNew = tested.add(view.fingerprintOf(id), { isClaimed: answer.kind === 'yes' })
+    if (isNew) tally.expected += 2 ** -view.shape.parameter
+    return answer
   }
 
   /**
-   * The provider did not have an id that its summary claims. Whether that shows a lie; each provider is told of once.
+   * The provider did not have an id that its summary claims. Whether that shows a lie; each provider is told of
+   * once. A miss counts once, and only when its question was counted: a summary that is asked of nothing but its
+   * false positives would look like a lie.
    */
-  onMissed(provider: NodeId, options: { readonly isExact: boolean }): boolean {
-    const tally = this.#tally(provider)
-    tally.missed += 1
-    if (tally.isReported) return false
-    tally.isReported = options.isExact || tailOfPoisson(tally.expected, tally.missed) < MIN_PROBABILITY
+  onMissed(view: SummaryView, id: Uint8Array): boolean {
+    const answer = view.has(id)
+    if (answer.kind !== 'yes') return false
+    const tally = this.#tally(view.name.provider)
+    const fingerprint = view.fingerprintOf(id)
+    const counts = answer.isExact || tally.tested.get(view)?.hasClaimed(fingerprint) === true
+    if (!counts || tally.isReported || tally.missed.size >= MAX_MISSES) return false
+    tally.missed.add(fingerprint)
+    tally.isReported = answer.isExact || tailOfPoisson(tally.expected, tally.missed.size) < MIN_PROBABILITY
     return tally.isReported
   }
 
   #tally(provider: NodeId): Tally {
-    const tally = this.#tallies.get(provider) ?? { tested: 0, expected: 0, missed: 0, isReported: false }
+    const tally = this.#tallies.get(provider) ?? {
+      expected: 0,
+      missed: new Set<number>(),
+      tested: new WeakMap<SummaryView, TestedIds>(),
+      isReported: false,
+    }
     this.#tallies.delete(provider)
     this.#tallies.set(provider, tally)
-    const [oldest] = this.#tallies.keys()
-    if (this.#tallies.size > MAX_PROVIDERS && oldest !== undefined) this.#tallies.delete(oldest)
+    if (this.#tallies.size > MAX_PROVIDERS) this.#forgetOldest()
     return tally
+  }
+
+  #forgetOldest(): void {
+    const [oldest] = this.#tallies.keys()
+    if (oldest !== undefined) this.#tallies.delete(oldest)
   }
 }

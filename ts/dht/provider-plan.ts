@@ -18,19 +18,20 @@ export interface ProviderPlan {
  */
 export function planProviders(
   ids: readonly Uint8Array[],
-  candidatesOf: (id: Uint8Array) => readonly NodeId[],
+  candidatesOf: (id: Uint8Array, at: number) => readonly NodeId[],
 ): ProviderPlan {
   const loads = new Map<NodeId, number>()
   const chosen = new Map<number, NodeId>()
-  const wanted = ids.map((id, at) => ({ at, candidates: candidatesOf(id) }))
-  for (const { at, candidates } of wanted.toSorted(byRarity)) {
-    let best: NodeId | undefined
-    for (const id of candidates) {
-      if (best === undefined || (loads.get(id) ?? 0) < (loads.get(best) ?? 0)) best = id
+  for (const wanted of byRarity(ids.map((id, at) => ({ at, candidates: candidatesOf(id, at) })))) {
+    for (const { at, candidates } of wanted) {
+      let best: NodeId | undefined
+      for (const id of candidates) {
+        if (best === undefined || (loads.get(id) ?? 0) < (loads.get(best) ?? 0)) best = id
+      }
+      if (best === undefined) continue
+      chosen.set(at, best)
+      loads.set(best, (loads.get(best) ?? 0) + 1)
     }
-    if (best === undefined) continue
-    chosen.set(at, best)
-    loads.set(best, (loads.get(best) ?? 0) + 1)
   }
   const assignments = new Map<NodeId, Uint8Array[]>()
   const missing: Uint8Array[] = []
@@ -48,6 +49,13 @@ interface Wanted {
   readonly candidates: readonly NodeId[]
 }
 
-function byRarity(a: Wanted, b: Wanted): number {
-  return a.candidates.length - b.candidates.length || a.at - b.at
+/** Those with one candidate, with two, and so on, each in the order in which they were given: a million take no sort. */
+function byRarity(all: readonly Wanted[]): readonly (readonly Wanted[])[] {
+  const groups: Wanted[][] = []
+  for (const wanted of all) {
+    const group = (groups[wanted.candidates.length] ??= [])
+    group.push(wanted)
+  }
+  // Numbers of candidates that no id has leave holes.
+  return groups.filter((group) => group.length > 0)
 }

@@ -15,10 +15,15 @@ import {
   type SummaryName,
   type SummaryShape,
 } from './provider-summary.ts'
-import type { SipKey } from './siphash.ts'
+import { testedBytes } from './provider-tested.ts'
+import { sipHash, type SipKey } from './siphash.ts'
 
 /** Added ids that may follow a summary before it is issued anew. */
 export const MAX_DELTA_IDS = 64
+/** Ids of one summary that are remembered to be missing. */
+const MAX_MISSED = 16_384
+/** Memory of an id in hexadecimal in a set, about. */
+const NAME_BYTES = 128
 
 /** `unknown`: the segment at `position` has to be fetched first. */
 export type Answer =
@@ -26,9 +31,11 @@ export type Answer =
   | { readonly kind: 'no' }
   | { readonly kind: 'unknown'; readonly position: number }
 
+const scratch = new Uint32Array(2)
+
 /**
  * A summary as a reader has it: as many of its segments as were fetched, each checked against the hash in the
- * record of the provider, and the ids that were added since.
+ * record of the provider, the ids that were added since, and those that turned out to be missing.
  */
 export class SummaryView {
   readonly name: SummaryName
@@ -41,7 +48,11 @@ export class SummaryView {
   #index: Uint8Array | undefined
   /** Hexadecimal ids. Bounded by {@link MAX_DELTA_IDS}. */
   readonly #added = new Set<string>()
+  /** Hexadecimal ids. Bounded by {@link MAX_MISSED}. */
+  readonly #missed = new Set<string>()
   #bytes = 0
+  /** Segments that are there. */
+  #known = 0
 
   /** Throws `PROTOCOL_VIOLATION` for a shape that can't be. */
   constructor(
@@ -58,9 +69,10 @@ export class SummaryView {
     this.#segments = new Array<Uint32Array | undefined>(segmentsOf(summary.shape.count)).fill(undefined)
   }
 
-  /** Memory of decoded values, index and added ids. */
+  /** Memory of decoded values, index, added and missing ids, and of what it was asked for. */
   get bytes(): number {
-    return this.#bytes + (this.#index?.byteLength ?? 0) + this.#added.size * 128
+    const names = this.#added.size + this.#missed.size
+    return this.#bytes + (this.#index?.byteLength ?? 0) + names * NAME_BYTES + testedBytes(this.shape)
   }
 
   /** Added ids so far. */
@@ -68,9 +80,9 @@ export class SummaryView {
     return this.#added.size
   }
 
-  /** Whether single segments can be checked. */
-  get hasIndex(): boolean {
-    return this.#index !== undefined
+  /** Whether every question can be answered. */
+  get isWhole(): boolean {
+    return this.#known === this.#segments.length
   }
 
   /** All segments at once. Throws `PROTOCOL_VIOLATION`; then nothing has changed. */
@@ -104,7 +116,10 @@ export class SummaryView {
   addDelta(from: number, ids: readonly Uint8Array[]): void {
     if (from !== this.#added.size || from + ids.length > MAX_DELTA_IDS)
       throw refused('a delta that does not fit')
-    for (const id of ids) this.#added.add(toHex(id))
+    for (const id of ids) {
+      this.#added.add(toHex(id))
+      this.#missed.delete(toHex(id))
+    }
   }
 
   /** Whether the provider says that it has an id of 32 bytes. */
@@ -116,6 +131,23 @@ export class SummaryView {
     const values = this.#segments[position]
     if (values === undefined) return { kind: 'unknown', position }
     return includes(values, value) ? { kind: 'yes', isExact: false } : { kind: 'no' }
+  }
+
+  /** 32 bits that stand for an id in this summary, and for another in any other. */
+  fingerprintOf(id: Uint8Array): number {
+    sipHash(this.#key, id, scratch)
+    return scratch[1] ?? 0
+  }
+
+  /** The provider did not have an id. Whether that is news: false for one that it does not claim, or that is known to be missing. */
+  miss(id: Uint8Array): boolean {
+    if (this.has(id).kind !== 'yes' || this.isMissed(id) || this.#missed.size >= MAX_MISSED) return false
+    this.#missed.add(toHex(id))
+    return true
+  }
+
+  isMissed(id: Uint8Array): boolean {
+    return this.#missed.size > 0 && this.#missed.has(toHex(id))
   }
 
   /** The last segment that begins at or below `value`; equal numbers over its edge are found in either. */
@@ -155,7 +187,10 @@ export class SummaryView {
   }
 
   #take(position: number, values: Uint32Array): void {
-    if (this.#segments[position] === undefined) this.#bytes += values.byteLength
+    if (this.#segments[position] === undefined) {
+      this.#bytes += values.byteLength
+      this.#known += 1
+    }
     this.#segments[position] = values
   }
 }

@@ -90,7 +90,7 @@ export class Providers {
     return this.#shelf.size
   }
 
-  /** Memory of the summaries of others, in bytes. */
+  /** Memory of roots, their providers and the summaries of others, in bytes. */
   get cachedBytes(): number {
     return this.#reader.cachedBytes
   }
@@ -127,7 +127,7 @@ export class Providers {
 
   /**
    * Takes the announcement of a root back; answers whether there was one. A node that can't be reached keeps it
-   * until it expires. Codes: `INVALID_ARGUMENT`, `TIMEOUT`, `ABORTED`.
+   * until it expires. Codes: `INVALID_ARGUMENT`, `STORAGE_FULL`, `TIMEOUT`, `ABORTED`.
    */
   async withdraw(root: Uint8Array, options: CallOptions = {}): Promise<boolean> {
     const subject = copyOfId(root, 'root')
@@ -163,8 +163,9 @@ export class Providers {
   }
 
   /**
-   * A provider did not have a child that it claims: it is not named for it again. Answers whether chance no
-   * longer explains its misses; then it is named for nothing any more. Code: `INVALID_ARGUMENT`.
+   * A provider did not have a child that it claims: it is not named for it again until it makes a new summary.
+   * Answers whether chance no longer explains its misses; then it is named for nothing any more. Code:
+   * `INVALID_ARGUMENT`.
    */
   missed(
     id: Uint8Array,

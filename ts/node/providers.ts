@@ -62,7 +62,7 @@ export class NodeProviders {
 
   /**
    * Takes the announcement of `root` back; answers whether there was one. A node that can't be reached now keeps it
-   * until it expires. Codes: `INVALID_ARGUMENT`, `TIMEOUT` (default 30,000 ms), `ABORTED`.
+   * until it expires. Codes: `INVALID_ARGUMENT`, `STORAGE_FULL`, `TIMEOUT` (default 30,000 ms), `ABORTED`.
    */
   async withdraw(root: Uint8Array, options: CallOptions = {}): Promise<boolean> {
     return this.#providers.withdraw(root, checkCall(options))
@@ -87,8 +87,8 @@ export class NodeProviders {
   }
 
   /**
-   * A provider did not have a child that it claims: it is not named for it again. Answers whether chance explains its
-   * misses no longer; then it is named for nothing any more. Code: `INVALID_ARGUMENT`.
+   * A provider did not have a child that it claims: it is not named for it again until it makes a new summary. Answers
+   * whether chance explains its misses no longer; then it is named for nothing any more. Code: `INVALID_ARGUMENT`.
    */
   missed(id: Uint8Array, options: { readonly root: Uint8Array; readonly provider: NodeId }): boolean {
     const { root, provider } = checkRoot(options)

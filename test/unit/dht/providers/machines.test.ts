@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest'
 import { nodeIdFromBytes, type NodeId } from '../../../../ts/base/identity.ts'
-import { Claims } from '../../../../ts/dht/provider-claims.ts'
 import { tailOfPoisson } from '../../../../ts/dht/poisson.ts'
 import { idSetOf, planIssue } from '../../../../ts/dht/provider-issue.ts'
 import { Lifetime, RECEIPT_WINDOW_MS, windowOf } from '../../../../ts/dht/provider-lifetime.ts'
@@ -53,43 +52,8 @@ describe('the life of an announcement', () => {
   })
 })
 
-describe('over-claiming', () => {
-  test('is not shown by as many misses as chance makes', () => {
-    const claims = new Claims()
-    // A million questions: 488 false positives are expected, and every one turns out so.
-    for (let asked = 0; asked < 1_000_000; asked += 1) {
-      claims.onTested(id(1), 11)
-      if (asked % 2_048 === 0) expect(claims.onMissed(id(1), { isExact: false })).toBe(false)
-    }
-  })
-
-  test('is shown by a few misses among few questions, once for each provider', () => {
-    const claims = new Claims()
-    const verdicts = [1, 2, 3, 4].map(() => {
-      claims.onTested(id(1), 11)
-      return claims.onMissed(id(1), { isExact: false })
-    })
-
-    expect(verdicts).toEqual([false, true, false, false])
-  })
-
-  test('of an id that was added by itself is shown by one miss', () => {
-    const claims = new Claims()
-    claims.onTested(id(1), 11)
-    expect(claims.onMissed(id(1), { isExact: true })).toBe(true)
-    expect(claims.onMissed(id(2), { isExact: true })).toBe(true)
-  })
-
-  test('forgets the provider that was told of least recently after 1,024 others', () => {
-    const claims = new Claims()
-    const many = (number: number) =>
-      nodeIdFromBytes(Uint8Array.from({ length: 32 }, (_, at) => number >> (8 * at)))
-    for (let number = 0; number < 1_025; number += 1) claims.onMissed(many(number), { isExact: true })
-    expect(claims.onMissed(many(1_024), { isExact: true })).toBe(false)
-    expect(claims.onMissed(many(0), { isExact: true })).toBe(true)
-  })
-
-  test('the tail of the Poisson distribution is that of the tables', () => {
+describe('the tail of the Poisson distribution', () => {
+  test('is that of the tables', () => {
     // 1 − e^−m for one event; for two 1 − e^−m(1 + m).
     expect(tailOfPoisson(0.5, 1)).toBeCloseTo(1 - Math.exp(-0.5), 11)
     expect(tailOfPoisson(0.001, 2)).toBeCloseTo(1 - Math.exp(-0.001) * 1.001, 12)
