@@ -26,8 +26,8 @@ export type Sighting =
 /** Where a node is, when the table has room for one more from there; else the network that has none. */
 export type Admission = NetworkPlace | NetworkKind
 
-/** What came of a failure: whether the contact left, and who took its place. */
-export interface Failure {
+/** Whether a contact left, because it failed, moved or said so, and who took its place. */
+export interface Departure {
   readonly removed: boolean
   readonly promoted: NodeId | undefined
 }
@@ -36,7 +36,7 @@ export interface Failure {
 const ADDED: Sighting = { kind: 'added', evicted: undefined }
 const KNOWN: Sighting = { kind: 'known' }
 const WAITING: Sighting = { kind: 'waiting' }
-const KEPT: Failure = { removed: false, promoted: undefined }
+const KEPT: Departure = { removed: false, promoted: undefined }
 
 /**
  * Contacts of one distance class. Old contacts are preferred: the longer a node has been up, the likelier
@@ -103,7 +103,7 @@ export class Bucket {
   }
 
   /** A request to it failed. */
-  failed(id: NodeId): Failure {
+  failed(id: NodeId): Departure {
     this.#stopWaiting(id)
     const row = this.#rowOf(id)
     if (row < 0) return KEPT
@@ -116,22 +116,22 @@ export class Bucket {
     return { removed: true, promoted: this.#replace(row) }
   }
 
-  /** Takes a contact out; answers who took its place. */
-  remove(id: NodeId): NodeId | undefined {
+  /** Takes a contact out. */
+  remove(id: NodeId): Departure {
     this.#stopWaiting(id)
     const row = this.#rowOf(id)
-    return row < 0 ? undefined : this.#replace(row)
+    return row < 0 ? KEPT : { removed: true, promoted: this.#replace(row) }
   }
 
-  /** A contact is somewhere else now. It leaves when that network is full; answers whether it stays. */
-  move(id: NodeId): boolean {
+  /** A contact is somewhere else now. It leaves when that network is full. */
+  move(id: NodeId): Departure {
     const row = this.#rowOf(id)
-    if (row < 0) return false
+    if (row < 0) return KEPT
     this.#rows.setPlace(row, NOWHERE)
     const place = this.#admit(id)
-    if (typeof place === 'string') return false
+    if (typeof place === 'string') return this.remove(id)
     this.#rows.setPlace(row, place)
-    return true
+    return KEPT
   }
 
   /** When somebody of it was heard of last; −∞ for an empty one. */

@@ -6,9 +6,10 @@ import type { Address } from '../net/address.ts'
 import type { MessageType } from '../net/message.ts'
 import type { Caller, RpcPort } from '../net/rpc-port.ts'
 import type { Change, Store } from '../storage/store.ts'
-import { Lost } from './lost.ts'
+import type { Departure } from './bucket.ts'
 import { networkPlaceOf, NOWHERE, type NetworkKnowledge } from './diversity.ts'
 import type { Peer } from './lookup.ts'
+import { Lost } from './lost.ts'
 import { MAX_ADDRESSES_BYTES, readAddresses, writeAddresses } from './peer-codec.ts'
 import { RoutingTable } from './routing-table.ts'
 import { ping, type Sender } from './wire.ts'
@@ -27,6 +28,9 @@ const NEUTRAL: ReadonlySet<ErrorCode> = new Set([
 
 /** Newcomers remembered; more than this at once find their records by the hourly republishing. */
 const MAX_NEWCOMERS = 256
+
+/** Changes that are kept for another try when they can't be written: as many contacts as a table has room for, and more. */
+const MAX_UNSAVED = 8_192
 
 /** Rows of one write or scan. */
 const PAGE = 500
@@ -52,7 +56,10 @@ export class Contacts {
   readonly #requestTimeoutMs: number
   readonly #onChange: () => void
   readonly #lost = new Lost()
-  /** Whose row on disk is not what it should be. Bounded by the contacts that come and go between two {@link save}s. */
+  /**
+   * Whose row on disk is not what it should be. Bounded by {@link MAX_UNSAVED} and the contacts that come and go
+   * between two {@link save}s.
+   */
   readonly #changed = new Set<NodeId>()
   /** Read from disk, and not heard of since. Bounded by the table of the run before. */
   readonly #unproved = new Set<NodeId>()
@@ -87,7 +94,7 @@ export class Contacts {
       },
     })
     // Each handshake may come from elsewhere.
-    deps.rpc.onPeer(({ id }) => this.table.moved(id))
+    deps.rpc.onPeer(({ id }) => this.#changeIfGone(id, this.table.moved(id)))
   }
 
   /** What this node says about itself. */
@@ -173,14 +180,21 @@ export class Contacts {
 
   /**
    * Writes the contacts that came, moved or left since the last time. While the table is empty nobody is
-   * removed: a node without a network would forget the only way back.
+   * removed: a node without a network would forget the only way back. What can't be written is written the next
+   * time. Codes: those of `Store.write`.
    */
   async save(): Promise<void> {
     if (this.table.size === 0) return
     const ids = [...this.#changed]
     this.#changed.clear()
-    for (let at = 0; at < ids.length; at += PAGE) {
-      await this.#store.write(ids.slice(at, at + PAGE).map((id) => this.#rowOf(id)))
+    let written = 0
+    try {
+      for (; written < ids.length; written += PAGE) {
+        await this.#store.write(ids.slice(written, written + PAGE).map((id) => this.#rowOf(id)))
+      }
+    } catch (error) {
+      for (const id of ids.slice(written, written + MAX_UNSAVED)) this.#changed.add(id)
+      throw error
     }
   }
 
@@ -207,8 +221,7 @@ export class Contacts {
 
   #take(id: NodeId, sender: Sender): void {
     if (!sender.serves) {
-      if (this.table.has(id)) this.#change(id)
-      this.table.remove(id)
+      this.#changeIfGone(id, this.table.remove(id))
       return
     }
     const before = this.#rpc.addressesOf(id)
@@ -234,6 +247,12 @@ export class Contacts {
     const { removed, promoted } = this.table.failed(id)
     if (!removed && !this.#unproved.delete(id)) return
     this.#lost.add(this.peerOf(id), this.#env.clock.nowMs())
+    this.#change(id)
+    if (promoted !== undefined) this.#change(promoted)
+  }
+
+  #changeIfGone(id: NodeId, { removed, promoted }: Departure): void {
+    if (!removed) return
     this.#change(id)
     if (promoted !== undefined) this.#change(promoted)
   }

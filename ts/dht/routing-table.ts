@@ -1,5 +1,5 @@
 import { keyOfNode, type Key, type NodeId } from '../base/identity.ts'
-import { Bucket, type Admission, type Contact, type Failure, type Sighting } from './bucket.ts'
+import { Bucket, type Admission, type Contact, type Departure, type Sighting } from './bucket.ts'
 import { ContactRows } from './contact-rows.ts'
 import { evennessOf, NOWHERE, refusalOf, type NetworkPlace } from './diversity.ts'
 import {
@@ -15,7 +15,7 @@ import {
 } from './key.ts'
 import { Nearest } from './nearest.ts'
 
-const NOT_REMOVED: Failure = { removed: false, promoted: undefined }
+const NOT_REMOVED: Departure = { removed: false, promoted: undefined }
 
 /**
  * Who is where in the key space, as far as this node has spoken with them itself. What others tell
@@ -79,25 +79,18 @@ export class RoutingTable {
   }
 
   /** A request to it failed. A full bucket replaces it at once; otherwise it gets {@link MAX_FAILURES} chances. */
-  failed(id: NodeId): Failure {
-    const outcome = this.#bucketOf(id)?.failed(id) ?? NOT_REMOVED
-    if (outcome.removed && outcome.promoted === undefined) this.#size -= 1
-    return outcome
+  failed(id: NodeId): Departure {
+    return this.#counted(this.#bucketOf(id)?.failed(id))
   }
 
   /** It no longer serves. */
-  remove(id: NodeId): void {
-    const bucket = this.#bucketOf(id)
-    if (bucket === undefined) return
-    const before = bucket.size
-    bucket.remove(id)
-    this.#size += bucket.size - before
+  remove(id: NodeId): Departure {
+    return this.#counted(this.#bucketOf(id)?.remove(id))
   }
 
   /** A contact's packets come from another address. It leaves when too many contacts are there already. */
-  moved(id: NodeId): void {
-    const bucket = this.#bucketOf(id)
-    if (bucket?.has(id) === true && !bucket.move(id)) this.remove(id)
+  moved(id: NodeId): Departure {
+    return this.#counted(this.#bucketOf(id)?.move(id))
   }
 
   has(id: NodeId): boolean {
@@ -237,6 +230,11 @@ export class RoutingTable {
 
   #isNearer(a: NodeId | undefined, b: NodeId): boolean {
     return a !== undefined && compareDistance(this.#own, { a: keyOfNode(a), b: keyOfNode(b) }) < 0
+  }
+
+  #counted(departure: Departure = NOT_REMOVED): Departure {
+    if (departure.removed && departure.promoted === undefined) this.#size -= 1
+    return departure
   }
 
   #touchedMs(place: number): number {

@@ -1,4 +1,5 @@
 import type { Env } from '../base/env.ts'
+import { toEspalierError, type EspalierError } from '../base/error.ts'
 import { keyOfNode, type NodeId } from '../base/identity.ts'
 import type { Address } from '../net/address.ts'
 import type { Store } from '../storage/store.ts'
@@ -139,17 +140,27 @@ export class Upkeep {
     await this.#publisher.publish(draft, { sequence, signal })
   }
 
-  /** Removes records that have expired; answers how many. */
+  /**
+   * Removes records that have expired; answers how many. Nobody shows a row again that was taken: when the store fails
+   * at one, the rest is forgotten all the same, and the first error is thrown at the end.
+   */
   async sweep(): Promise<number> {
     let count = 0
+    let failure: EspalierError | undefined
     for (;;) {
       const rows = await this.#store.takeExpired('records', { limit: SWEEP_PAGE })
       for (const row of rows) {
-        await this.#shelf.forget(row)
-        await this.#providers.forget(row)
+        try {
+          await this.#shelf.forget(row)
+          await this.#providers.forget(row)
+        } catch (error) {
+          failure ??= toEspalierError(error, 'STORAGE_CORRUPT', 'an expired record')
+        }
       }
       count += rows.length
-      if (rows.length < SWEEP_PAGE) return count
+      if (rows.length < SWEEP_PAGE) break
     }
+    if (failure !== undefined) throw failure
+    return count
   }
 }

@@ -10,6 +10,7 @@ import {
   headOfNode,
   keyInBucket,
 } from '../../../ts/dht/key.ts'
+import { NOWHERE, networkPlaceOf, type NetworkPlace } from '../../../ts/dht/diversity.ts'
 import { RoutingTable } from '../../../ts/dht/routing-table.ts'
 import { SeededRng } from '../../../ts/sim/rng.ts'
 
@@ -204,6 +205,28 @@ describe('the table', () => {
     expect(table.failed(members[1]!)).toEqual({ removed: true, promoted: early })
   })
 
+  test('who no longer serves leaves, and so does who moves to where too many are; it is told who took the place', () => {
+    const hosts = new Map<NodeId, string>()
+    const { table, members } = fullBucket((id) => {
+      if (!hosts.has(id)) hosts.set(id, `2a00:${hosts.size}::1`)
+      return networkPlaceOf(hosts.get(id)!, { allowPrivate: false })
+    })
+    const [early, late] = [near(keyOfNode(own), 3), near(keyOfNode(own), 3)]
+    for (const [at, id] of [early, late].entries()) table.seen(id, 50 + at)
+
+    expect(table.remove(members[0]!)).toEqual({ removed: true, promoted: late })
+    expect(table.moved(members[1]!)).toEqual({ removed: false, promoted: undefined })
+    hosts.set(members[1]!, hosts.get(members[2]!)!)
+    expect(table.moved(members[1]!)).toEqual({ removed: true, promoted: early })
+    expect(table.size).toBe(40)
+    expect(table.remove(members[2]!)).toEqual({ removed: true, promoted: undefined })
+    expect(table.remove(members[2]!)).toEqual({ removed: false, promoted: undefined })
+    expect(table.moved(members[2]!)).toEqual({ removed: false, promoted: undefined })
+    expect(table.size).toBe(39)
+
+    expect(table.contacts()).toHaveLength(39)
+  })
+
   test('at most ten wait, and the oldest of them is forgotten', () => {
     const { table, members } = fullBucket()
     const waiting = Array.from({ length: 11 }, () => near(keyOfNode(own), 3))
@@ -267,8 +290,8 @@ describe('the table', () => {
  * A table whose bucket of three shared bits is full, with twenty siblings that are nearer; the members of
  * the bucket in the order in which they were seen.
  */
-function fullBucket() {
-  const table = new RoutingTable(own)
+function fullBucket(locate: (id: NodeId) => NetworkPlace = () => NOWHERE) {
+  const table = new RoutingTable(own, { locate })
   for (let at = 0; at < 20; at += 1) table.seen(near(keyOfNode(own), 4 + at), 200)
   const members = Array.from({ length: 20 }, () => near(keyOfNode(own), 3))
   for (const [at, id] of members.entries()) table.seen(id, at)

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { keyOfNode } from '../../../ts/base/identity.ts'
 import { EspalierError } from '../../../ts/base/error.ts'
 import { hash } from '../../../ts/native/hash.ts'
+import { SimDisk } from '../../../ts/sim/disk.ts'
 import { FakeNetwork, FakeNode, networkOf, stopAll } from './fake-network.ts'
 
 const MINUTE_MS = 60_000
@@ -67,6 +68,33 @@ test('a pointer comes back within two hours on nodes that lost it, while its pub
   owner.port.isUp = false
   expect((await blank.dht.findPointer({ root, owner: owner.id }))?.root).toEqual(root)
   await stopAll([blank, ...nodes.slice(1).filter((node) => node !== replaced)])
+})
+
+test('expired records leave the quotas although the disk could not write in the midst of their removal', async () => {
+  const { network, nodes } = await networkOf(2)
+  const { world } = network
+  const disk = new SimDisk(world, { rng: world.rng.split('disk') })
+  const keeper = new FakeNode(network, { store: disk.open() })
+  await keeper.dht.start()
+  await keeper.dht.bootstrap([nodes[0]!.peer])
+  await world.run(MINUTE_MS)
+  const before = keeper.dht.recordCount
+  const owners = [1, 2, 3].map(() => new FakeNode(network, { serves: false }))
+  for (const { dht } of owners) {
+    await dht.start()
+    await dht.bootstrap([nodes[0]!.peer])
+    const pointer = { root: hash(Uint8Array.of(7)), holders: [] }
+    await dht.publishPointer({ ...pointer, expiresUnixMs: world.clock.unixMs() + 30 * MINUTE_MS })
+  }
+  expect(keeper.dht.recordCount).toBe(before + 3)
+
+  // The last record of an owner takes the owner's key with it, which is a write.
+  disk.setFaults({ failRatio: 1 })
+  await world.run(HOUR_MS)
+  disk.setFaults()
+
+  expect(keeper.dht.recordCount).toBe(before)
+  await stopAll([...nodes, keeper, ...owners])
 })
 
 test('a node that nobody has in the book is located through its own record', async () => {
