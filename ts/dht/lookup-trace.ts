@@ -35,12 +35,15 @@ export interface LookupReport {
   readonly addresses: readonly Address[]
   /** The nearest nodes that answered, nearest first, at most 20. */
   readonly closest: readonly NodeId[]
-  /** Nodes asked. */
+  /** Requests to nodes: one for each, and one more for each other address of a node that failed at the first. */
   readonly requests: number
   /** How often the look-up began again with fresh paths, 0 to 2. */
   readonly restarts: number
   readonly tookMs: number
-  /** The disjoint paths, those of restarts behind; each names whom it asked, in order. Nobody is on two of them. */
+  /**
+   * The disjoint paths, those of restarts behind; each names whom it asked, in order. Nobody is on two of them, except
+   * who failed on one and was named at another address on the next, twice at most; it counts once.
+   */
   readonly paths: readonly (readonly LookupStep[])[]
 }
 

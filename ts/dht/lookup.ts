@@ -46,8 +46,9 @@ interface Path {
 
 /**
  * An iterative look-up over disjoint paths (S/Kademlia §4.4). Decides whom to ask; the door asks.
- * Each node is asked at most once over all paths, so a liar spoils only the path that met it. A path
- * ends when the k nearest that it has heard of have all answered, to whichever path it was.
+ * Each node is asked once over all paths, so a liar spoils only the path that met it; once more, twice at most and maybe
+ * on another path, when it failed and others name addresses that were not tried. A path ends when the k nearest that it
+ * has heard of have all answered, to whichever path it was.
  */
 export class Lookup {
   readonly target: Key

@@ -135,13 +135,14 @@ export class Search {
     const { clock } = this.#env
     const own = wanted.ofOthers === true ? undefined : await this.#own(wanted)
     let best = own
-    const holders = own === undefined ? [] : [this.#self]
+    // A silent node is asked again when somebody names another address, and may then answer all of it: it counts once.
+    const holders = new Set(own === undefined ? [] : [this.#self])
     // What this node keeps itself came to it on no path, and so counts as one of its own.
     const shownOn = new Set(own === undefined ? [] : [-1])
     let isOwnerThere = false
     const isProved = (): boolean => best !== undefined || (kind === 'NODE_AD' && isOwnerThere)
     const isEnough = (): boolean =>
-      (holders.length >= wanted.enough && shownOn.size >= (wanted.enoughPaths ?? 1)) ||
+      (holders.size >= wanted.enough && shownOn.size >= (wanted.enoughPaths ?? 1)) ||
       (kind === 'NODE_AD' && isOwnerThere)
     const lookup = this.#lookup(key, { ...this.#options, paths })
     const question = { type: getRecord, request: { sender: this.#contacts.sender(), kind, key } }
@@ -159,8 +160,8 @@ export class Search {
         if (isOver) return peers
         if (record !== undefined) {
           await this.verify(record, { wanted, holder: peer, signal })
-          holders.push(peer.id)
-          shownOn.add(path)
+          if (!holders.has(peer.id)) shownOn.add(path)
+          holders.add(peer.id)
           if (best === undefined || isBetter(record, best)) best = record
         }
         if (peer.id === wanted.owner) isOwnerThere = true
@@ -184,8 +185,14 @@ export class Search {
       }
       return best
     })
-    const closest = lookup.closest()
-    return { record: best, holders, answers: lookup.answers, isOwnerThere, closest, restarts }
+    return {
+      record: best,
+      holders: [...holders],
+      answers: lookup.answers,
+      isOwnerThere,
+      closest: lookup.closest(),
+      restarts,
+    }
   }
 
   /** Asks from node to node towards `key`, until it is enough or the nearest have answered. `ask` rejects for a liar. */

@@ -3,9 +3,9 @@ import { keyOfNode, nodeIdFromBytes } from '../../../ts/base/identity.ts'
 import { keyOfRecord, signRecords } from '../../../ts/base/record.ts'
 import { compareDistance } from '../../../ts/dht/key.ts'
 import { encodeRegister, subjectOfName } from '../../../ts/dht/register.ts'
-import { getRecord } from '../../../ts/dht/wire.ts'
+import { findNode, getRecord, ping } from '../../../ts/dht/wire.ts'
 import { hash } from '../../../ts/native/hash.ts'
-import { FakeNode, networkOf, stopAll } from './fake-network.ts'
+import { FakeNetwork, FakeNode, networkOf, stopAll, type FakePort } from './fake-network.ts'
 
 const DAY_MS = 86_400_000
 
@@ -111,6 +111,21 @@ test('a look-up for a node tells whom each path asked, what came of it, and what
   await stopAll(nodes)
 })
 
+test('a node that is silent until somebody names another address of it counts once, and on one path', async () => {
+  const read = async (consistency: 'one' | 'quorum') => {
+    const { network, reader } = await silentAtFirst()
+    const value = reader.dht.getValue('name', { owner: reader.id }, { consistency })
+    return network.world.runUntil(value).finally(() => reader.dht.stop())
+  }
+
+  // Three holders on one path show the old version; one of them answers a question of another path, too.
+  expect(await read('one')).toMatchObject({ sequence: 2, value: Uint8Array.of(2) })
+  await expect(read('quorum')).rejects.toMatchObject({
+    code: 'QUORUM_FAILED',
+    details: { found: 4, needed: 11 },
+  })
+})
+
 /** A place, and a node whose nearest known nodes to it are none of those that will keep the record. */
 function hiddenFrom(nodes: readonly FakeNode[], owner: FakeNode) {
   for (let number = 0; number < 500; number += 1) {
@@ -130,4 +145,72 @@ function hiddenFrom(nodes: readonly FakeNode[], owner: FakeNode) {
     }
   }
   throw new Error('no such place')
+}
+
+/**
+ * A reader of its own register, whose nearest contact says nothing for 900 ms, until it has been given up, been named
+ * once more and asked by another path. It and two others on its path show an old version; the newer one is shown
+ * farther along the other path.
+ */
+async function silentAtFirst() {
+  const network = new FakeNetwork('silent at first')
+  const reader = new FakeNode(network, { serves: false })
+  const { crypto, clock } = reader.env
+  const subject = subjectOfName(crypto, 'name')
+  const key = keyOfRecord(crypto, { kind: 'REGISTER_POINTER', subject, owner: reader.id })
+  const nowUnixMs = clock.unixMs()
+  const [old, newer] = signRecords(
+    crypto,
+    [1, 2].map((sequence) => ({
+      kind: 'REGISTER_POINTER' as const,
+      subject,
+      owner: reader.id,
+      sequence,
+      issuedUnixMs: nowUnixMs,
+      expiresUnixMs: nowUnixMs + DAY_MS,
+      payload: encodeRegister(Uint8Array.of(sequence)),
+    })),
+  )
+  const ports = Array.from({ length: 24 }, (_, at) => network.port(nodeIdFromBytes(hash(Uint8Array.of(at)))))
+  for (const port of ports) {
+    port.handle(ping, () => ({ serves: true, addresses: [port.address] }))
+    port.handle(findNode, () => [])
+    port.handle(getRecord, () => ({ record: undefined, peers: [] }))
+  }
+  // The seeds are dealt to four paths in turn: the second and the sixth are on one.
+  const seeds = ports
+    .slice(0, 6)
+    .sort((x, y) => compareDistance(key, { a: keyOfNode(x.localId), b: keyOfNode(y.localId) }))
+  const [first, silent, , , , companion] = seeds as [
+    FakePort,
+    FakePort,
+    FakePort,
+    FakePort,
+    FakePort,
+    FakePort,
+  ]
+  const [other, ...chain] = ports.slice(6) as [FakePort, ...FakePort[]]
+  const peerOf = ({ localId, address }: FakePort) => ({ id: localId, addresses: [address] })
+  companion.handle(getRecord, () => ({ record: old, peers: [peerOf(other)] }))
+  other.handle(getRecord, () => ({ record: old, peers: [] }))
+  for (const [at, port] of [first, ...chain].entries()) {
+    const next = chain.slice(at, at + 1).map(peerOf)
+    const again = { id: silent.localId, addresses: [{ host: '10.9.9.9', port: 4_840 }] }
+    const answer = {
+      record: next.length === 0 ? newer : undefined,
+      peers: at === 9 ? [...next, again] : next,
+    }
+    port.handle(getRecord, () => answer)
+  }
+  await reader.dht.start()
+  await reader.dht.bootstrap(seeds.map(peerOf))
+  for (const port of ports) port.delayMs = 60
+  // Both requests are answered 900 ms after the first came.
+  let answered: Promise<void> | undefined
+  silent.handle(getRecord, async () => {
+    answered ??= new Promise((resolve) => void clock.setTimer(900 - silent.delayMs, resolve))
+    await answered
+    return { record: old, peers: [] }
+  })
+  return { network, reader }
 }
