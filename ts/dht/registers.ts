@@ -26,7 +26,7 @@ const MAX_READ = 256
 export interface ReadOptions extends CallOptions {
   /**
    * `one`: the newest that the first few holders on two paths show. `quorum`: more than half of the nodes
-   * that should keep it have shown it, else `QUORUM_FAILED`. Default `one`.
+   * that should keep it have shown it, and nothing newer was read before, else `QUORUM_FAILED`. Default `one`.
    */
   readonly consistency?: 'one' | 'quorum'
   /** Eight disjoint paths instead of four. Default false. */
@@ -95,11 +95,16 @@ export class Registers {
     const place = { kind: 'REGISTER_POINTER', subject: subjectOfName(this.#env.crypto, name) } as const
     const payload = encodeRegister(value)
     return this.#calls.inTurn(place, options, async (signal) => {
-      // The last sequence is on disk, and who keeps a newer one says so: a miss need not be made sure of.
-      const wanted = { ...this.#wanted(name, this.#self), maxRestarts: 0 }
-      const { record } = await this.#search.find(wanted, { signal })
+      const { expectSequence } = options
+      const wanted = this.#wanted(name, this.#self)
+      // The last sequence is on disk, and who keeps a newer one says so: a miss need not be made sure of, but where
+      // something rests on it.
+      const { record } = await this.#search.find(
+        expectSequence === undefined ? { ...wanted, maxRestarts: 0 } : wanted,
+        { signal },
+      )
       const stored = record?.body.sequence ?? 0
-      if (options.expectSequence !== undefined && options.expectSequence !== stored) {
+      if (expectSequence !== undefined && expectSequence !== stored) {
         throw new EspalierError('RECORD_STALE', `the register has sequence ${stored}`, {
           details: { sequence: stored },
         })
@@ -115,8 +120,9 @@ export class Registers {
   }
 
   /**
-   * The owner's register `name`, never an older version than this node has read before; nothing when nobody
-   * asked has it. Codes: `QUORUM_FAILED` (`details` has `found` and `needed`), `INVALID_ARGUMENT`, `TIMEOUT`.
+   * The owner's register `name`, never an older version than this node has read before, of the last 256 names read since
+   * it started; nothing when nobody asked has it. Codes: `QUORUM_FAILED` (`details` has `found` and `needed`; also when
+   * all that was shown is older), `INVALID_ARGUMENT`, `TIMEOUT`.
    */
   async get(
     name: string,
@@ -127,9 +133,10 @@ export class Registers {
     return this.#calls.run(call, async (signal) => {
       const enough = consistency === 'one' ? ANSWERS : quorumOf(this.#k)
       const found = await this.#search.find({ ...wanted, enough }, { signal })
-      if (consistency === 'quorum') this.#checkQuorum(found)
       const record = this.#newest(`${owner} ${name}`, found.record)
-      return record === undefined ? undefined : versionOf(record)
+      if (record === undefined) return undefined
+      if (consistency === 'quorum') this.#checkQuorum(record, found)
+      return versionOf(record)
     })
   }
 
@@ -163,13 +170,16 @@ export class Registers {
     return { kind: 'REGISTER_POINTER', key, owner, enough: ANSWERS, enoughPaths: 2 } as const
   }
 
-  /** Of the nodes that are there as many as keep a record, or all in a small network, more than half have it. */
-  #checkQuorum({ record, holders, closest }: Found): void {
-    if (record === undefined) return
+  /**
+   * Of the nodes that are there as many as keep a record, or all in a small network, more than half have it. Nobody has
+   * what this node only remembers.
+   */
+  #checkQuorum(answer: SignedRecord, { record, holders, closest }: Found): void {
+    const found = answer === record ? holders.length : 0
     const needed = quorumOf(Math.min(this.#k, closest.length + (this.#serves ? 1 : 0)))
-    if (holders.length >= needed) return
-    const message = `${holders.length} nodes showed the register, ${needed} were needed`
-    throw new EspalierError('QUORUM_FAILED', message, { details: { found: holders.length, needed } })
+    if (found >= needed) return
+    const message = `${found} nodes showed the register, ${needed} were needed`
+    throw new EspalierError('QUORUM_FAILED', message, { details: { found, needed } })
   }
 
   /** Holders that forgot, or that show an old version again, take nothing back that was read. */

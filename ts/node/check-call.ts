@@ -24,7 +24,8 @@ export interface PutValueOptions extends CallOptions {
 export interface ReadValueOptions extends CallOptions {
   /**
    * `one`: the newest version that the first few holders on two paths show. `quorum`: more than half of the
-   * nodes that should keep it have shown it, else `QUORUM_FAILED`. Default `one`.
+   * nodes that should keep it have shown it, and this node has read nothing newer before, else `QUORUM_FAILED`.
+   * Default `one`.
    */
   readonly consistency?: 'one' | 'quorum'
   /** Eight disjoint paths instead of four, against many liars. Default false. */

@@ -162,9 +162,9 @@ export class EspalierNode implements AsyncDisposable {
 
   /**
    * Reads the newest version of a named value that the nodes asked could prove, never an older one than this
-   * node has read before, or nothing when none of them has it. Codes: `QUORUM_FAILED` (a read by quorum that too
-   * few holders answered; `details` has `found` and `needed`), `INVALID_ARGUMENT`, `TIMEOUT` (default 30,000 ms),
-   * `ABORTED`.
+   * node has read before, of the last 256 names read since it started, or nothing when none of them has it. Codes:
+   * `QUORUM_FAILED` (a read by quorum that too few holders answered, or with older versions than this node has
+   * read; `details` has `found` and `needed`), `INVALID_ARGUMENT`, `TIMEOUT` (default 30,000 ms), `ABORTED`.
    */
   async get(
     name: string,
