@@ -138,13 +138,15 @@ export class Dht {
 
   /**
    * {@link load}, and starts the timers; the network has to run. The saved peers are asked again in the
-   * background; only those that answer enter the table.
+   * background; only those that answer enter the table. Codes: `INVALID_STATE`, `CLOSED`, and those of the store.
    */
   async start(): Promise<void> {
     if (this.#state !== 'new') throw new EspalierError('INVALID_STATE', 'already started')
     this.#state = 'running'
     this.#calls.open()
     const saved = await this.load()
+    // Nobody would stop the timers any more.
+    if (this.#stopping.signal.aborted) throw new EspalierError('CLOSED', 'stopped while it started')
     this.#startTimers()
     // Who asked before this moment is in the table already.
     this.#onTableChange()

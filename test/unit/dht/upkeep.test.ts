@@ -155,6 +155,10 @@ test('after stop nothing runs any more, and stopping twice or before the start i
 
   expect([...network.counts.values()].reduce((sum, count) => sum + count, 0)).toBe(before)
   await expect(nodes[0]!.dht.start()).rejects.toMatchObject({ code: 'INVALID_STATE' })
+  const early = new FakeNode(network)
+  const starting = expect(early.dht.start()).rejects.toMatchObject({ code: 'CLOSED' })
+  await early.dht.stop()
+  await starting
   const never = new FakeNode(network)
   await expect(never.dht.findClosest(keyOfNode(never.id))).rejects.toMatchObject({ code: 'INVALID_STATE' })
   await never.dht.stop()
