@@ -49,9 +49,10 @@ export class DiskTable {
     this.#count += 1
   }
 
-  /** A write of this row was cut off half-way. */
-  tear(key: Uint8Array): void {
-    const at = this.#placeOf(key)
+  /** A write was cut off half-way: its row is there, also one that is new, and can't be read. */
+  tear(change: Change): void {
+    if (this.#placeOf(change.key) < 0) this.apply(change)
+    const at = this.#placeOf(change.key)
     if (at < 0) return
     this.#releaseValue(at)
     this.#values[at] = TORN

@@ -1,11 +1,12 @@
 import type { Clock } from '../base/clock.ts'
 import { EspalierError } from '../base/error.ts'
+import { checkOptions, flag, number, type CheckedTable } from '../base/options.ts'
 import { checkChanges, checkKey, checkLimit, checkTable, closedError } from '../storage/checks.ts'
 import type { Change, Row, Store, TableName } from '../storage/store.ts'
 import { BytePool } from './byte-pool.ts'
 import { DiskTable } from './disk-table.ts'
 import type { SeededRng } from './rng.ts'
-import type { World } from './world.ts'
+import { MAX_DELAY_MS, type World } from './world.ts'
 
 /**
  * What goes wrong on a simulated disk from now on.
@@ -13,14 +14,24 @@ import type { World } from './world.ts'
  * @category Simulator
  */
 export interface DiskFaults {
-  /** What one write takes. Default 0 ms. */
+  /** What one write takes, at most a day. Default 0 ms. */
   readonly writeMs?: number
-  /** Share of writes that fail and change nothing. Default 0. */
+  /** Share of writes that fail and change nothing, 0 to 1. Default 0. */
   readonly failRatio?: number
   /** No room: every write but deletions is `STORAGE_FULL`. Default false. */
   readonly isFull?: boolean
-  /** Share of the rows under way that a crash leaves torn, `STORAGE_CORRUPT` from then on. Default 0: a write is all or nothing. */
+  /**
+   * Share of the rows under way, 0 to 1, that a crash leaves torn, new ones too: `STORAGE_CORRUPT` from then on. Default 0:
+   * a write is all or nothing.
+   */
   readonly tornRatio?: number
+}
+
+const FAULTS = {
+  writeMs: number({ min: 0, max: MAX_DELAY_MS, default: 0 }),
+  failRatio: number({ min: 0, max: 1, default: 0 }),
+  isFull: flag({ default: false }),
+  tornRatio: number({ min: 0, max: 1, default: 0 }),
 }
 
 /**
@@ -37,7 +48,7 @@ export class SimDisk {
   readonly #tables = new Map<TableName, DiskTable>()
   /** Writes that are not on disk yet. Bounded by what the node writes within `writeMs`. */
   readonly #underWay = new Set<readonly Change[]>()
-  #faults: DiskFaults = {}
+  #faults: CheckedTable<typeof FAULTS> = checkOptions({}, FAULTS)
   #open: DiskStore | undefined
 
   /** @internal */
@@ -57,9 +68,9 @@ export class SimDisk {
     this.#pool = options.pool ?? new BytePool()
   }
 
-  /** Replaces the faults that there were; without arguments all is well. */
+  /** Replaces the faults that there were; without arguments all is well. Throws `INVALID_ARGUMENT` for other ones. */
   setFaults(faults: DiskFaults = {}): void {
-    this.#faults = faults
+    this.#faults = checkOptions(faults, FAULTS, 'faults')
   }
 
   /**
@@ -82,10 +93,10 @@ export class SimDisk {
    */
   crash(): void {
     this.#open?.cutOff()
-    const { tornRatio = 0 } = this.#faults
+    const { tornRatio } = this.#faults
     for (const changes of this.#underWay) {
-      for (const { table, key } of changes) {
-        if (tornRatio > 0 && this.#rng.float() < tornRatio) this.#table(table).tear(key)
+      for (const change of changes) {
+        if (tornRatio > 0 && this.#rng.float() < tornRatio) this.#table(change.table).tear(change)
       }
     }
     this.#underWay.clear()
@@ -103,7 +114,7 @@ export class SimDisk {
    * @internal
    */
   async write(changes: readonly Change[]): Promise<void> {
-    const { writeMs = 0, failRatio = 0, isFull = false } = this.#faults
+    const { writeMs, failRatio, isFull } = this.#faults
     const copies = changes.map((change) => ({
       ...change,
       key: Uint8Array.from(change.key),

@@ -1,13 +1,19 @@
 import { EspalierError } from '../base/error.ts'
 import type { NodeId } from '../base/identity.ts'
+import { checkOptions, integer, number } from '../base/options.ts'
 import { formatAddress, type Address } from '../net/address.ts'
 import { Deadlines } from './deadlines.ts'
 import type { Stand } from './rpc-fabric.ts'
 import { SimRpc } from './rpc.ts'
 import type { SeededRng } from './rng.ts'
-import type { World } from './world.ts'
+import { MAX_DELAY_MS, type World } from './world.ts'
 
 const PORT = 4_840
+const WEATHER = {
+  lossRatio: number({ min: 0, max: 1, default: 0 }),
+  jitterMs: integer({ min: 0, max: MAX_DELAY_MS, default: 0 }),
+}
+
 /** One way between neighbours, and what the whole width of the map adds. */
 const NEAREST_MS = 5
 const FARTHEST_MS = 75
@@ -110,12 +116,11 @@ export class SimRpcNetwork {
 
   /**
    * From now on every message is lost with `lossRatio` (0 to 1) and sent again after a probe time-out, as QUIC
-   * does, and takes up to `jitterMs` longer, so that later ones overtake it. Without arguments: fair weather.
+   * does, and takes up to `jitterMs` (whole milliseconds, at most a day) longer, so that later ones overtake it. Without
+   * arguments: fair weather. Throws `INVALID_ARGUMENT` for anything else.
    */
-  setWeather({
-    lossRatio = 0,
-    jitterMs = 0,
-  }: { readonly lossRatio?: number; readonly jitterMs?: number } = {}): void {
+  setWeather(weather: { readonly lossRatio?: number; readonly jitterMs?: number } = {}): void {
+    const { lossRatio, jitterMs } = checkOptions(weather, WEATHER, 'weather')
     this.#lossRatio = lossRatio
     this.#jitterMs = jitterMs
     this.world.record(`weather ${lossRatio} ${jitterMs}`)

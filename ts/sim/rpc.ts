@@ -77,8 +77,9 @@ export class SimRpc implements RpcPort, Card {
     return this.#state === 'up'
   }
 
-  /** Starts to accept. */
+  /** Starts to accept. `CLOSED` after `stop`, `INVALID_STATE` for another time. */
   start(): void {
+    if (this.#state === 'down') throw closed()
     if (this.#state !== 'new') throw new EspalierError('INVALID_STATE', 'already started')
     this.#state = 'up'
   }

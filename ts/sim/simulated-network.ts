@@ -108,7 +108,7 @@ export class SimulatedNetwork {
     return node
   }
 
-  /** Lets `durationMs` of simulated time pass. */
+  /** Lets `durationMs` of simulated time pass. Throws `INVALID_ARGUMENT` for what is no finite number from 0. */
   async run(durationMs: number): Promise<void> {
     await this.world.run(durationMs)
   }
@@ -125,7 +125,8 @@ export class SimulatedNetwork {
 
   /**
    * From now on every message is lost with `lossRatio` (0 to 1) and sent again after a probe time-out, as QUIC
-   * does, and takes up to `jitterMs` longer, so that later ones overtake it. Without arguments: fair weather.
+   * does, and takes up to `jitterMs` (whole milliseconds, at most a day) longer, so that later ones overtake it. Without
+   * arguments: fair weather. Throws `INVALID_ARGUMENT` for anything else.
    */
   setWeather(weather: { readonly lossRatio?: number; readonly jitterMs?: number } = {}): void {
     this.network.setWeather(weather)

@@ -4,7 +4,7 @@ import type { NodeId } from '../base/identity.ts'
 import { silentLog, type Log } from '../base/log.ts'
 import type { Meter } from '../base/metrics.ts'
 import { Dht, type DhtOptions } from '../dht/dht.ts'
-import { checkBytes } from '../native/check.ts'
+import { checkBytes, checkInteger } from '../native/check.ts'
 import type { Address, PeerAddress } from '../net/address.ts'
 import type { CallOptions } from '../net/transport.ts'
 import { StubSigner } from './crypto.ts'
@@ -12,6 +12,9 @@ import type { BytePool } from './byte-pool.ts'
 import { SimDisk } from './disk.ts'
 import type { SimRpcNetwork } from './rpc-network.ts'
 import type { SimRpc } from './rpc.ts'
+
+/** A wall clock that is off by more than 31 years tells no test anything. */
+const MAX_SKEW_MS = 1e12
 
 /** What a simulated node is made of. */
 export interface NodeParts {
@@ -38,7 +41,8 @@ export class SimulatedNode {
   readonly #rng
   /** Its wall clock is off by this. */
   #skewMs = 0
-  #incarnation = 0
+  /** Of the present incarnation. */
+  #state: 'new' | 'starting' | 'up' | 'down' = 'new'
   #rpc: SimRpc
   #dht: Dht
 
@@ -82,17 +86,31 @@ export class SimulatedNode {
     return this.#rpc
   }
 
-  /** Starts to answer and to look after its table. `crash` and `start` again are a restart. */
+  /**
+   * Starts to answer and to look after its table. `crash` and `start` again are a restart, and so is another `start`
+   * after one that failed. Codes: `INVALID_STATE` (it runs or starts already), `STORAGE_CORRUPT`, `CLOSED` (it crashed
+   * meanwhile).
+   */
   async start(): Promise<void> {
-    if (this.isUp) throw new EspalierError('INVALID_STATE', 'the node runs already')
-    if (this.#incarnation > 0) {
+    if (this.#state === 'starting' || this.#state === 'up') {
+      throw new EspalierError('INVALID_STATE', 'the node runs already')
+    }
+    if (this.#state === 'down') {
       this.#rpc = this.#parts.network.attach(this.id)
       this.#dht = this.#makeDht()
     }
-    this.#incarnation += 1
-    await this.#dht.load()
-    this.#rpc.start()
-    await this.#dht.start()
+    this.#state = 'starting'
+    const [rpc, dht] = [this.#rpc, this.#dht]
+    try {
+      await dht.load()
+      rpc.start()
+      await dht.start()
+      if (rpc.isUp) this.#state = 'up'
+    } catch (error) {
+      // Else it crashed meanwhile, and the next incarnation may run already.
+      if (this.#rpc === rpc) this.crash()
+      throw error
+    }
   }
 
   /** Joins through nodes that are known by address. Codes: `PEER_UNREACHABLE`, `TIMEOUT`, `CLOSED`. */
@@ -100,17 +118,21 @@ export class SimulatedNode {
     return this.#dht.bootstrap(peers, options)
   }
 
-  /** Ends as `kill -9` does: nobody is told, and what was not on disk is gone. */
+  /** Ends as `kill -9` does: nobody is told, and what was not on disk is gone. A node that does not run stays so. */
   crash(): void {
+    this.#state = 'down'
     this.disk.crash()
     this.#rpc.stop()
     // What a dead process no longer runs. What it still tries to write is refused.
     this.#dht.stop().catch(() => undefined)
   }
 
-  /** From now on the wall clock shows so much more than that of the world; liveness goes by another clock. */
+  /**
+   * From now on the wall clock shows so much more than that of the world; liveness goes by another clock. Throws
+   * `INVALID_ARGUMENT` for what is no whole number from −10¹² to 10¹².
+   */
   setClockSkew(skewMs: number): void {
-    this.#skewMs = skewMs
+    this.#skewMs = checkInteger('skewMs', skewMs, -MAX_SKEW_MS, MAX_SKEW_MS)
   }
 
   /** Stores a named value of this node, as `EspalierNode.put` does. */

@@ -1,11 +1,15 @@
 import type { Clock, Timer } from '../base/clock.ts'
 import { EspalierError } from '../base/error.ts'
+import { invalid } from '../native/check.ts'
 import { EventHeap } from './event-heap.ts'
 import { SeededRng } from './rng.ts'
 import { Trace } from './trace.ts'
 
 /** Wall clock of every world at its start: 2026-01-01T00:00:00Z. */
 const START_UNIX_MS = 1_767_225_600_000
+
+/** The longest delay that a test may give to writes and messages: a day. */
+export const MAX_DELAY_MS = 86_400_000
 
 /** Taken before anybody can replace the global one to prove that nobody below uses it. */
 const afterMicrotasks = setImmediate
@@ -47,9 +51,12 @@ export class World {
     return this.#nowMs
   }
 
-  /** Runs `callback` once, `delayMs` from now in simulated time, rounded up to whole milliseconds. */
+  /**
+   * Runs `callback` once, `delayMs` from now in simulated time, rounded up to whole milliseconds; at once for a negative
+   * one, never for Infinity. Throws `INVALID_ARGUMENT` for what is no number.
+   */
   schedule(delayMs: number, callback: () => void): Timer {
-    return this.#heap.push(this.#nowMs + wholeMs(delayMs), callback)
+    return this.#heap.push(this.#nowMs + wholeMs('delayMs', delayMs), callback)
   }
 
   /** Adds a line to the trace, under the present time. */
@@ -67,16 +74,21 @@ export class World {
     return this.#trace.digest()
   }
 
-  /** Lets `durationMs` pass. Throws what an event throws. */
+  /**
+   * Lets `durationMs` pass, rounded up to whole milliseconds. Throws what an event throws, and `INVALID_ARGUMENT` for a
+   * negative duration and for one that has no end before 2⁵³ ms.
+   */
   async run(durationMs: number): Promise<void> {
-    const untilMs = this.#nowMs + wholeMs(durationMs)
+    const longestMs = Number.MAX_SAFE_INTEGER - this.#nowMs
+    const untilMs = this.#nowMs + wholeMs('durationMs', durationMs, { min: 0, max: longestMs })
     await this.#loop(untilMs, () => false)
     this.#nowMs = untilMs
   }
 
   /**
    * Lets time pass until `promise` settles and answers its outcome. Throws `TIMEOUT` when nothing is
-   * left that could settle it, or after `limitMs` (default one day).
+   * left that could settle it, or after `limitMs` (default one day), which may be Infinity; `INVALID_ARGUMENT` for
+   * another limit that is no number from 0.
    */
   async runUntil<T>(promise: Promise<T>, limitMs = 86_400_000): Promise<T> {
     let settled = false
@@ -84,7 +96,7 @@ export class World {
       settled = true
     }
     promise.then(settle, settle)
-    await this.#loop(this.#nowMs + limitMs, () => settled)
+    await this.#loop(this.#nowMs + wholeMs('limitMs', limitMs, { min: 0 }), () => settled)
     // A call, because the compiler takes `settled` for constant here.
     if (!((): boolean => settled)()) {
       throw new EspalierError('TIMEOUT', `still pending at ${this.#nowMs} ms of simulated time`)
@@ -99,7 +111,7 @@ export class World {
       await drainMicrotasks()
       while (!isDone()) {
         const atMs = this.#heap.nextAtMs()
-        if (atMs > untilMs) return
+        if (atMs > untilMs || atMs === Infinity) return
         this.#nowMs = atMs
         while (this.#heap.nextAtMs() === atMs) this.#heap.pop()?.()
         await drainMicrotasks()
@@ -115,6 +127,12 @@ function drainMicrotasks(): Promise<void> {
   return new Promise((resolve) => afterMicrotasks(resolve))
 }
 
-function wholeMs(durationMs: number): number {
-  return Math.max(0, Math.ceil(durationMs))
+function wholeMs(
+  name: string,
+  value: unknown,
+  { min = -Infinity, max = Infinity }: { readonly min?: number; readonly max?: number } = {},
+): number {
+  if (typeof value === 'number' && value >= min && value <= max) return Math.max(0, Math.ceil(value))
+  const given = typeof value === 'number' ? String(value) : typeof value
+  throw invalid(name, given, `a number of milliseconds from ${min} to ${max} is needed`)
 }

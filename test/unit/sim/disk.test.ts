@@ -47,6 +47,49 @@ describe('a simulated disk', () => {
     await expect(disk.open().get('meta', KEY)).rejects.toMatchObject({ code: 'STORAGE_CORRUPT' })
   })
 
+  test('a new row that was under way is torn as well, and one whose deletion was', async () => {
+    const { world, disk } = diskWith({})
+    await disk.open().write([{ table: 'meta', key: KEY, value: VALUE }])
+    disk.crash()
+    disk.setFaults({ writeMs: 10, tornRatio: 1 })
+    const [absent, fresh] = [Uint8Array.of(8), Uint8Array.of(9)]
+    const store = disk.open()
+    store
+      .write([
+        { table: 'meta', key: KEY, value: undefined },
+        { table: 'meta', key: absent, value: undefined },
+        { table: 'meta', key: fresh, value: VALUE },
+      ])
+      .catch(() => undefined)
+    await world.run(5)
+
+    disk.crash()
+
+    const again = disk.open()
+    await expect(again.get('meta', KEY)).rejects.toMatchObject({ code: 'STORAGE_CORRUPT' })
+    await expect(again.get('meta', fresh)).rejects.toMatchObject({ code: 'STORAGE_CORRUPT' })
+    expect(await again.get('meta', absent)).toBeUndefined()
+    expect(await again.count('meta')).toBe(2)
+  })
+
+  test.each([
+    { writeMs: NaN },
+    { writeMs: -1 },
+    { writeMs: Infinity },
+    { failRatio: 1.1 },
+    { failRatio: NaN },
+    { tornRatio: -0.1 },
+    { isFull: 1 as unknown as boolean },
+    { isfull: true } as DiskFaults,
+  ])('faults of %j are refused, and those that there were stay', async (faults) => {
+    const { disk } = diskWith({ isFull: true })
+
+    expect(() => disk.setFaults(faults)).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }))
+
+    const write = disk.open().write([{ table: 'meta', key: KEY, value: VALUE }])
+    await expect(write).rejects.toMatchObject({ code: 'STORAGE_FULL' })
+  })
+
   test('a full disk takes deletions only, and a failing one changes nothing', async () => {
     const { disk } = diskWith({})
     const store = disk.open()

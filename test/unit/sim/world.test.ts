@@ -90,6 +90,39 @@ describe('simulated time', () => {
     expect(world.nowMs).toBeLessThanOrEqual(1_000)
   })
 
+  test.each([NaN, Infinity, -Infinity, -1, Number.MAX_SAFE_INTEGER, '10' as unknown as number])(
+    'run refuses %s and stays where it is',
+    async (durationMs) => {
+      const world = new World({ seed: 1 })
+      await world.run(1)
+
+      await expect(world.run(durationMs)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+
+      expect(world.nowMs).toBe(1)
+      await world.run(0)
+      expect(world.nowMs).toBe(1)
+    },
+  )
+
+  test('what is scheduled for never does not run and holds up nobody, and what is for no time is refused', async () => {
+    const world = new World({ seed: 1 })
+    let runs = 0
+    world.schedule(Infinity, () => (runs += 10))
+    world.schedule(-5, () => (runs += 1))
+
+    expect(() => world.schedule(NaN, () => undefined)).toThrow(
+      expect.objectContaining({ code: 'INVALID_ARGUMENT' }),
+    )
+    await world.run(1_000)
+
+    expect(runs).toBe(1)
+    const never = new Promise(() => undefined)
+    await expect(world.runUntil(never, Infinity)).rejects.toMatchObject({ code: 'TIMEOUT' })
+    await expect(world.runUntil(never, NaN)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+    await expect(world.runUntil(never, -1)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+    expect(world.nowMs).toBe(1_000)
+  })
+
   test('what an event throws comes out of run, and two runs at once are refused', async () => {
     const world = new World({ seed: 1 })
     world.schedule(1, () => {
