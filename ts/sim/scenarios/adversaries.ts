@@ -1,4 +1,4 @@
-import { ADVERSARIES, type Adversary } from '../adversaries.ts'
+import { ADVERSARIES, Circle, NO_ADVERSARY, type Adversary } from '../adversaries.ts'
 import type { Played, PlayOptions, Scenario } from '../scenario.ts'
 import { simulatedNetwork } from '../simulated-network.ts'
 
@@ -9,7 +9,7 @@ const READERS = 10
 const VALUE = new TextEncoder().encode('a value')
 const MINUTE_MS = 60_000
 
-/** Each strategy for itself: a fifth of the nodes plays it, honest nodes write and others read. */
+/** Nobody hostile first, then each strategy for itself: a fifth of the nodes plays it, honest nodes write and others read. */
 export const scenario: Scenario = {
   about:
     'a fifth of hostile nodes, one strategy after the other: what honest nodes read of what honest nodes wrote',
@@ -18,11 +18,12 @@ export const scenario: Scenario = {
     const figures: Record<string, number> = {}
     const broken: string[] = []
     const traces: string[] = []
-    for (const adversary of ADVERSARIES) {
+    for (const adversary of [NO_ADVERSARY, ...ADVERSARIES]) {
       options.progress(adversary.name)
-      const { found, requests, trace } = await playOne(options, adversary)
+      const { found, requests, lies, trace } = await playOne(options, adversary)
       figures[`${adversary.name}: found, %`] = Math.round(1000 * found) / 10
       figures[`${adversary.name}: requests of a read`] = Math.round(10 * requests) / 10
+      figures[`${adversary.name}: hostile answers`] = lies
       if (found < 1)
         broken.push(`${adversary.name}: ${Math.round((1 - found) * VALUES * READERS)} reads found nothing`)
       traces.push(trace.slice(0, 12))
@@ -35,7 +36,7 @@ async function playOne({ seed, nodes }: PlayOptions, adversary: Adversary) {
   const network = await simulatedNetwork(nodes, { seed, start: 'settled' })
   await network.run(MINUTE_MS)
   const hostile = Math.round(nodes * HOSTILE_SHARE)
-  const circle = { members: network.nodes.slice(0, hostile), rng: network.world.rng.split('circle') }
+  const circle = new Circle(network.nodes.slice(0, hostile), network.world.rng.split('circle'))
   for (const member of circle.members) adversary.corrupt(member, circle)
   const honest = network.nodes.slice(hostile)
   const draws = network.world.rng.split('readers')
@@ -53,5 +54,10 @@ async function playOne({ seed, nodes }: PlayOptions, adversary: Adversary) {
     }
   }
   const reads = VALUES * READERS
-  return { found: found / reads, requests: requests / reads, trace: network.world.traceHash() }
+  return {
+    found: found / reads,
+    requests: requests / reads,
+    lies: circle.lies,
+    trace: network.world.traceHash(),
+  }
 }
