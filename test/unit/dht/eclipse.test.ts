@@ -1,12 +1,24 @@
 import { describe, expect, test } from 'vitest'
 import { keyFromBytes, type Key } from '../../../ts/base/identity.ts'
-import { judgeNeighbourhood } from '../../../ts/dht/eclipse.ts'
+import { judgeNeighbourhood, type Neighbourhood } from '../../../ts/dht/eclipse.ts'
 import { SeededRng } from '../../../ts/sim/rng.ts'
 
 const NODES = 10_000
 const NEAREST = 20
 const ROUNDS = 10_000
 const ORIGIN = keyFromBytes(new Uint8Array(32))
+
+interface Errors {
+  missed: number
+  falseAlarms: number
+}
+
+/** The rule, and each of its two tests alone. */
+const RULES = {
+  rule: ({ isCrowded }: Neighbourhood) => isCrowded,
+  divergence: ({ divergence }: Neighbourhood) => divergence > 0.94,
+  nearness: ({ probability }: Neighbourhood) => probability < 2.5e-4,
+}
 
 interface Numbers {
   /** 0 to 1, both left out. */
@@ -15,14 +27,21 @@ interface Numbers {
 
 describe('the neighbourhood of a key', () => {
   test('is told from one that twenty Sybils own in 99.9 % of places, with at most 0.2 % false alarms', () => {
-    const { missed, falseAlarms } = count(1, () => NODES)
+    const { rule, divergence, nearness } = count(1, () => NODES)
 
-    expect(missed / ROUNDS).toBeLessThan(0.001)
-    expect(falseAlarms / ROUNDS).toBeLessThan(0.002)
+    expect(rule.missed / ROUNDS).toBeLessThan(0.001)
+    expect(rule.falseAlarms / ROUNDS).toBeLessThan(0.002)
+    // What `eclipse.ts` says of each test alone.
+    expect([divergence, nearness, rule]).toEqual([
+      { missed: 10, falseAlarms: 28 },
+      { missed: 2, falseAlarms: 2 },
+      { missed: 2, falseAlarms: 7 },
+    ])
   })
 
   test('is told so even when the size is known to 7 % only', () => {
-    const { missed, falseAlarms } = count(2, (numbers) => NODES * Math.exp(0.14 * numbers.next() - 0.07))
+    const { rule } = count(2, (numbers) => NODES * Math.exp(0.14 * numbers.next() - 0.07))
+    const { missed, falseAlarms } = rule
 
     expect(missed / ROUNDS).toBeLessThan(0.001)
     expect(falseAlarms / ROUNDS).toBeLessThan(0.002)
@@ -59,23 +78,26 @@ describe('the neighbourhood of a key', () => {
 })
 
 /** Judges places without and with an eclipse, with the size that `estimate` makes up. */
-function count(
-  seed: number,
-  estimate: (numbers: Numbers) => number,
-): { readonly missed: number; readonly falseAlarms: number } {
+function count(seed: number, estimate: (numbers: Numbers) => number): Record<keyof typeof RULES, Errors> {
   const numbers = randomNumbers(seed)
-  let missed = 0
-  let falseAlarms = 0
+  const errors = { rule: none(), divergence: none(), nearness: none() }
   for (let round = 0; round < ROUNDS; round += 1) {
     const size = Math.round(estimate(numbers))
     const places = honest(numbers, { size: NODES, count: NEAREST })
     // Hardest to see: no nearer than they must be to hide every honest node.
     const nearest = places[0] ?? 0
     const sybils = Array.from({ length: NEAREST }, () => nearest * numbers.next())
-    if (judge(places, size).isCrowded) falseAlarms += 1
-    if (!judge(sybils, size).isCrowded) missed += 1
+    const [peace, attack] = [judge(places, size), judge(sybils, size)]
+    for (const name of ['rule', 'divergence', 'nearness'] as const) {
+      if (RULES[name](peace)) errors[name].falseAlarms += 1
+      if (!RULES[name](attack)) errors[name].missed += 1
+    }
   }
-  return { missed, falseAlarms }
+  return errors
+}
+
+function none(): Errors {
+  return { missed: 0, falseAlarms: 0 }
 }
 
 /** Distances of the nearest among `size` random nodes: gaps are exponential, 1 / `size` in the mean. */
