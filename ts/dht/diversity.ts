@@ -21,8 +21,8 @@ const SMALL_VIEW = 50
 const CAP_IPV4_SMALL = 2
 
 /**
- * Where a node is, in twelve bytes. IPv4: the address in `low` below a `high` of zero. IPv6: the first 64 bits, which
- * begin with a one wherever addresses are handed out. All zeros count for nothing.
+ * Where a node is, in twelve bytes. IPv4: the address in `low` below a `high` of zero. IPv6: the first 64 bits, whose
+ * `high` is never zero where addresses are handed out, in 2000::/3 (RFC 4291 §2.4). All zeros count for nothing.
  */
 export interface NetworkPlace {
   readonly high: number
@@ -40,7 +40,10 @@ export interface NetworkColumns {
   readonly asn: Uint32Array
 }
 
-/** What is known of addresses beside their bits; each answers nothing for an address that it does not know. */
+/**
+ * What is known of addresses beside their bits; each answers nothing for an address that it does not know. Whoever makes
+ * the table has to bring it: `EspalierNode` has no such data and leaves both out.
+ */
 export interface NetworkKnowledge {
   /** Number of the autonomous system, 1 to 2³² − 1. */
   readonly asnOf?: (host: string) => number | undefined

@@ -16,9 +16,12 @@ export interface DhtOptions {
    * of a /32 10, of an autonomous system 20, or 2 % of the table where that is more.
    */
   readonly allowPrivate?: boolean
-  /** Number of the autonomous system of an address, where it is known. Default: of none. */
+  /** Number of the autonomous system of an address, where it is known. `EspalierNode` has no such data. Default: of none. */
   readonly asnOf?: (host: string) => number | undefined
-  /** Whether an address belongs to who hires machines out: half as many contacts count there. Default: none does. */
+  /**
+   * Whether an address belongs to who hires machines out: half as many contacts count there. `EspalierNode` has no such
+   * data. Default: none does.
+   */
   readonly isHosting?: (host: string) => boolean
   /** Nodes that keep a record, and contacts of one bucket. Default 20, at most 20. */
   readonly k?: number

@@ -12,15 +12,6 @@ export function parseGroups(host: string): number[] | undefined {
   return [...head, ...zeros, ...tail]
 }
 
-/** The network that an address belongs to, in one spelling for each: `4/16 c000 0200` and the like. */
-export function prefixOf(groups: readonly number[], bits: number): string {
-  const parts = groups.slice(0, Math.ceil(bits / 16)).map((group, index) => {
-    const kept = Math.min(16, bits - 16 * index)
-    return ((group >>> (16 - kept)) << (16 - kept)).toString(16)
-  })
-  return `${groups.length === 2 ? '4' : '6'}/${bits} ${parts.join(' ')}`
-}
-
 function parseV4(text: string): number[] {
   const [a = 0, b = 0, c = 0, d = 0] = text.split('.').map(Number)
   return [a * 256 + b, c * 256 + d]
