@@ -9,7 +9,7 @@ pub struct LinkStats {
     pub rtt: Duration,
     /// UDP payload sent.
     pub bytes_sent: u64,
-    /// UDP payload received.
+    /// UDP payload received; on the side that accepts, without the packet that began the connection.
     pub bytes_received: u64,
     /// Packets that were declared lost.
     pub packets_lost: u64,

@@ -10,7 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::TestNode;
+use common::{
+    TestNode,
+    conditions::{Conditions, Fate},
+    proxy::{Passed, Proxy},
+    wait_until,
+};
 use espalier_transport::{Read, events::Event};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -95,6 +100,75 @@ fn bytes_are_counted_by_direction_and_class_and_agree_on_both_sides() {
     assert_eq!(round_trips.len(), 1);
     assert!(round_trips[0] > Duration::ZERO && round_trips[0] < PATIENCE);
     assert!(alice.endpoint.round_trips(0).is_empty());
+}
+
+#[test]
+fn the_stats_of_a_connection_are_what_went_over_its_way() {
+    let (alice, bob) = (TestNode::start(68), TestNode::start(69));
+    let one_way = Duration::from_millis(20);
+    let proxy = Proxy::start(bob.address(), Conditions::delay(20), 1);
+    let link = alice.dial(Some(bob.id), proxy.address()).unwrap();
+    let theirs = bob.wait(|event| match event {
+        Event::LinkUp { link, .. } => Some(*link),
+        _ => None,
+    });
+    let ask = || {
+        alice.start_ask(link, &vec![1; 50_000], PATIENCE);
+        bob.echo_one();
+        alice.wait(|event| matches!(event, Event::Answered { .. }).then_some(()));
+    };
+    // Bytes that came to the proxy and bytes that it let through, from the client or to it.
+    let went = |from_client: bool| -> [u64; 2] {
+        let passed = proxy.passed();
+        let passed = passed
+            .iter()
+            .filter(|datagram| datagram.is_from_client() == from_client);
+        passed.fold([0, 0], |[sent, came], datagram| {
+            let bytes = datagram.bytes as u64;
+            [
+                sent + bytes,
+                came + if datagram.fate.arrives() { bytes } else { 0 },
+            ]
+        })
+    };
+    let agree = || {
+        let (ours, theirs) = (
+            alice.endpoint.stats(link).unwrap(),
+            bob.endpoint.stats(theirs).unwrap(),
+        );
+        let [up, down] = [went(true), went(false)];
+        // The acceptor's part of a connection begins after the packet that begins it.
+        let first = proxy.passed()[0].bytes as u64;
+        up == [ours.bytes_sent, theirs.bytes_received + first]
+            && down == [theirs.bytes_sent, ours.bytes_received]
+    };
+
+    ask();
+
+    wait_until("both ends to agree with the way", agree);
+    for stats in [
+        alice.endpoint.stats(link).unwrap(),
+        bob.endpoint.stats(theirs).unwrap(),
+    ] {
+        assert!(stats.bytes_sent > 50_000 && stats.bytes_received > 50_000);
+        assert!(stats.rtt >= 2 * one_way && stats.rtt < 20 * one_way, "{stats:?}");
+        assert_eq!(stats.packets_lost, 0);
+    }
+
+    proxy.to_server(|wire| wire.lost_permille = 200);
+    for _ in 0..5 {
+        ask();
+    }
+    proxy.to_server(|wire| wire.lost_permille = 0);
+    ask();
+
+    wait_until("both ends to agree with the way", agree);
+    let is_lost = |datagram: &&Passed| datagram.fate == Fate::Lost;
+    let lost = proxy.passed().iter().filter(is_lost).count() as u64;
+    let noticed = alice.endpoint.stats(link).unwrap().packets_lost;
+    // A lost acknowledgement is not missed.
+    assert!(noticed > 0 && noticed <= lost, "{noticed} of {lost}");
+    assert_eq!(bob.endpoint.stats(theirs).unwrap().packets_lost, 0);
 }
 
 #[test]

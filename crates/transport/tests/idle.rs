@@ -6,14 +6,15 @@
 mod common;
 
 use std::{
-    io::{BufRead, BufReader, Lines, Read},
     net::SocketAddr,
-    process::{Child, ChildStdout, Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use common::{TestNode, is_long};
+use common::{
+    TestNode, is_long,
+    server::{Server, serve},
+};
 use espalier_core::sign::SigningKey;
 use espalier_transport::tls;
 use quinn::{Connection, Endpoint, TransportConfig, VarInt};
@@ -68,65 +69,7 @@ fn idle_connections_are_small_and_return_their_memory() {
 #[ignore = "the server's process, which the other test starts"]
 fn server() {
     let node = TestNode::start(250);
-    println!("\nserves {}", node.address());
-    // Until the other process closes it.
-    let _ = std::io::stdin().read(&mut [0]);
-}
-
-struct Server {
-    process: Child,
-    /// Kept open: the harness says after a minute that a test takes long, and would fail.
-    _output: Lines<BufReader<ChildStdout>>,
-    address: SocketAddr,
-}
-
-impl Server {
-    fn start() -> Self {
-        let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["server", "--exact", "--ignored", "--nocapture"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut output = BufReader::new(process.stdout.take().unwrap()).lines();
-        let address = output
-            .by_ref()
-            .map_while(Result::ok)
-            .find_map(|line| line.strip_prefix("serves ")?.parse().ok());
-        Self {
-            process,
-            _output: output,
-            address: address.unwrap(),
-        }
-    }
-
-    /// Its resident bytes once they no longer change.
-    fn rests(&self) -> usize {
-        let mut last = usize::MAX;
-        loop {
-            let now = self.resident();
-            if now.abs_diff(last) < 100_000 {
-                return now;
-            }
-            last = now;
-            std::thread::sleep(Duration::from_secs(1));
-        }
-    }
-
-    fn resident(&self) -> usize {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-        let kilobytes: usize = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-        1024 * kilobytes
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+    serve(node.address());
 }
 
 /// Nodes of one identity each behind one socket.

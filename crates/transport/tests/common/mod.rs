@@ -6,6 +6,7 @@ pub mod conditions;
 pub mod deaf;
 pub mod peer;
 pub mod proxy;
+pub mod server;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -50,6 +51,15 @@ impl TestNode {
     }
 
     pub fn start_on(seed: u8, port: u16) -> Self {
+        Self::start_through(seed, port, |events| Arc::new(ChannelSink(Mutex::new(events))))
+    }
+
+    /// With a sink that hands its events on.
+    pub fn start_through(
+        seed: u8,
+        port: u16,
+        sink: impl FnOnce(mpsc::Sender<Event>) -> Arc<dyn EventSink>,
+    ) -> Self {
         let key = Arc::new(SigningKey::from_seed(&[seed; 32]).unwrap());
         let id = node_id(key.public_key());
         let (sender, events) = mpsc::channel();
@@ -60,7 +70,7 @@ impl TestNode {
             accepts: true,
             resumes: true,
         };
-        let endpoint = Endpoint::open(options, Arc::new(ChannelSink(Mutex::new(sender)))).unwrap();
+        let endpoint = Endpoint::open(options, sink(sender)).unwrap();
         Self {
             endpoint,
             id,
@@ -137,6 +147,11 @@ impl TestNode {
             Event::StreamDone { operation: 3, result } => Some(result.clone()),
             _ => None,
         })
+    }
+
+    /// The next event, however long it takes.
+    pub fn next(&self) -> Event {
+        self.events.lock().recv().expect("`Closed` ends whoever listens")
     }
 
     /// Waits for an event that `find` takes something from; others before it are dropped.
