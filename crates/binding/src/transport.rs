@@ -201,7 +201,7 @@ pub fn transport_release(endpoint: f64, stream: f64) -> napi::Result<()> {
     Ok(())
 }
 
-/// Sends a datagram; false when the path can't take it.
+/// Sends a datagram; false when the path can't take it: it is too long, or too much waits already.
 #[napi(catch_unwind)]
 pub fn transport_datagram(
     endpoint: f64,

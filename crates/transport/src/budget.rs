@@ -23,7 +23,7 @@ pub enum Kind {
     Requests,
     /// Answers, and what the owner wrote to streams, until the peer has acknowledged them.
     Answers,
-    /// Datagrams of both directions that wait.
+    /// Datagrams that wait for the owner.
     Datagrams,
 }
 

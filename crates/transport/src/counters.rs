@@ -24,13 +24,15 @@ pub enum Refused {
     AnswerBytes,
     /// Too many bytes of datagrams wait for the owner.
     DatagramBytes,
+    /// Too many bytes of datagrams of this endpoint's own wait to be sent over one connection.
+    DatagramBuffer,
     /// What a stream began with is not the protocol.
     Malformed,
 }
 
 impl Refused {
     /// Every reason with its label, in the order of [`Refused`].
-    pub const LABELS: [&'static str; 9] = [
+    pub const LABELS: [&'static str; 10] = [
         "flood",
         "handshakes",
         "retry",
@@ -39,6 +41,7 @@ impl Refused {
         "request_bytes",
         "answer_bytes",
         "datagram_bytes",
+        "datagram_buffer",
         "malformed",
     ];
 }

@@ -14,6 +14,7 @@ use crate::{
     counters::{Counters, Direction, EarlyData, Handshake},
     error::TransportError,
     events::LinkId,
+    flow::Flow,
     limits::{DIAL_AGAIN, DIAL_STAGGER, HANDSHAKE_TIME, MAX_DIAL_ADDRESSES, PerPath},
     link,
     mux::to_v6,
@@ -73,7 +74,11 @@ impl Dial {
                 "the address is this node's own".to_owned(),
             ));
         }
-        Ok(link::attach(shared, connection, peer, true).0.id)
+        Ok(
+            link::attach(shared, connection, Arc::new(Flow::new()), peer, true)
+                .0
+                .id,
+        )
     }
 
     async fn race(

@@ -133,6 +133,7 @@ pub enum Event {
 pub trait EventSink: Send + Sync + 'static {
     /// Takes one event.
     fn push(&self, event: Event);
-    /// Bytes of bodies that wait to be taken: datagrams beyond a limit are dropped, as on the way.
+    /// Bytes of bodies that wait to be taken: datagrams that make it more than
+    /// [`crate::limits::MAX_WAITING_DATAGRAM_BYTES`] are dropped, as on the way.
     fn waiting_bytes(&self) -> usize;
 }

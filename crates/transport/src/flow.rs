@@ -29,8 +29,8 @@ use tokio::{
 use crate::{
     budget::Budget,
     limits::{
-        FIRST_SEND_WINDOW, MAX_CONNECTION_READ_AHEAD, MAX_SEND_WINDOW, STREAM_READ_AHEAD,
-        STREAM_READ_AHEAD_FREE,
+        FIRST_SEND_WINDOW, FIRST_WRITE_AHEAD, MAX_CONNECTION_READ_AHEAD, MAX_CONNECTION_WRITE_AHEAD,
+        MAX_SEND_WINDOW, STREAM_READ_AHEAD, STREAM_READ_AHEAD_FREE,
     },
     window::Window,
     wire::TrafficClass,
@@ -54,6 +54,8 @@ pub(crate) struct Flow {
     window: Mutex<Window>,
     /// Bytes of streams that wait for the owner to read them.
     read_ahead: AtomicUsize,
+    /// Bytes that the owner wrote to streams and quinn has not taken.
+    write_ahead: AtomicUsize,
     /// Bytes of requests that wait for an answer.
     pub(crate) requests: AtomicUsize,
     /// Bytes of answers that the peer has not acknowledged.
@@ -68,6 +70,7 @@ impl Flow {
             sending: Sending::new(),
             window: Mutex::new(Window::new(Budget::of_process())),
             read_ahead: AtomicUsize::new(0),
+            write_ahead: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
             answers: AtomicUsize::new(0),
             answers_read: AtomicUsize::new(0),
@@ -123,6 +126,20 @@ impl Flow {
             self.sending.follow(stats.path.cwnd, stats.path.rtt);
         }
         Ok(written)
+    }
+
+    /// Hands all of `bytes` to quinn as this class has room.
+    pub(crate) async fn write_all(
+        &self,
+        connection: &Connection,
+        class: TrafficClass,
+        send: &mut SendStream,
+        mut bytes: Bytes,
+    ) -> Result<(), WriteError> {
+        while !bytes.is_empty() {
+            self.write(connection, class, send, &mut bytes).await?;
+        }
+        Ok(())
     }
 
     /// Ready without a result when a more urgent writer waits.
@@ -192,6 +209,29 @@ impl Flow {
             STREAM_READ_AHEAD_FREE
         };
         most.saturating_sub(waiting)
+    }
+
+    /// Whether another stream may have more than one piece waiting to be written. A peer that takes nothing makes
+    /// this node keep little.
+    pub(crate) fn leaves_write_ahead(&self) -> bool {
+        let written = usize::try_from(self.sending.written.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
+        let most = FIRST_WRITE_AHEAD
+            .saturating_add(written)
+            .min(MAX_CONNECTION_WRITE_AHEAD);
+        self.write_ahead.load(Ordering::Relaxed) < most
+    }
+
+    pub(crate) fn add_write_ahead(&self, bytes: usize) {
+        self.write_ahead.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn sub_write_ahead(&self, bytes: usize) {
+        self.write_ahead.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn count_written(&self, bytes: usize) {
+        self.sending.wrote(bytes);
     }
 
     pub(crate) fn add_read_ahead(&self, bytes: usize) {

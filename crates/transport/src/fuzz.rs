@@ -11,7 +11,7 @@ use quinn::{
 };
 
 use crate::{
-    endpoint,
+    driver,
     error::TransportError,
     limits::{Path, transport_config},
     mux, tls,
@@ -83,7 +83,7 @@ pub fn sessions(key: &Arc<SigningKey>) -> Result<Sessions, TransportError> {
 ///
 /// As opening an endpoint.
 pub fn endpoint_config(key: &SigningKey) -> Result<EndpointConfig, TransportError> {
-    endpoint::endpoint_config(key)
+    driver::endpoint_config(key)
 }
 
 /// The configuration of connections with other machines.

@@ -17,8 +17,7 @@ use crate::{
 /// Bytes of a request that comes in or waits for its answer.
 pub(crate) struct HeldRequest<'a> {
     shared: &'a Shared,
-    /// None for a request that came before the handshake was done: of those the crypto limits the number.
-    flow: Option<&'a Flow>,
+    flow: &'a Flow,
     share: Share,
     /// What `shared` and `flow` count, which is more than the share when that was refused.
     bytes: usize,
@@ -27,7 +26,7 @@ pub(crate) struct HeldRequest<'a> {
 }
 
 impl<'a> HeldRequest<'a> {
-    pub(crate) fn new(shared: &'a Shared, flow: Option<&'a Flow>) -> Self {
+    pub(crate) fn new(shared: &'a Shared, flow: &'a Flow) -> Self {
         Self {
             shared,
             flow,
@@ -41,9 +40,7 @@ impl<'a> HeldRequest<'a> {
     pub(crate) fn grow(&mut self, bytes: usize) -> bool {
         self.bytes += bytes;
         let before = self.shared.request_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let before_here = self
-            .flow
-            .map_or(0, |flow| flow.requests.fetch_add(bytes, Ordering::Relaxed));
+        let before_here = self.flow.requests.fetch_add(bytes, Ordering::Relaxed);
         if before + bytes > MAX_WAITING_REQUEST_BYTES || before_here + bytes > MAX_CONNECTION_REQUEST_BYTES {
             self.refused = Some(Refused::RequestBytes);
         } else if !self.share.grow(bytes) {
@@ -60,9 +57,7 @@ impl<'a> HeldRequest<'a> {
 impl Drop for HeldRequest<'_> {
     fn drop(&mut self) {
         self.shared.request_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-        if let Some(flow) = self.flow {
-            flow.requests.fetch_sub(self.bytes, Ordering::Relaxed);
-        }
+        self.flow.requests.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -134,14 +129,14 @@ mod tests {
             .map(|_| Flow::new())
             .collect();
         let take = |flow, bytes| {
-            let mut held = HeldRequest::new(&shared, Some(flow));
+            let mut held = HeldRequest::new(&shared, flow);
             held.grow(bytes).then_some(held)
         };
         let most = MAX_CONNECTION_REQUEST_BYTES / MAX_REQUEST_BYTES;
         let mut all: Vec<_> = (0..most)
             .map(|_| take(&flow, MAX_REQUEST_BYTES).unwrap())
             .collect();
-        let mut late = HeldRequest::new(&shared, Some(&flow));
+        let mut late = HeldRequest::new(&shared, &flow);
         assert!(!late.grow(1));
         assert_eq!(late.refused(), Some(Refused::RequestBytes));
         drop(late);

@@ -59,6 +59,11 @@ pub const SMALL_ANSWER_BYTES: usize = 512;
 pub const SMALL_PIECE_BYTES: usize = 4096;
 /// Above this a writer is told to wait until the network has taken some.
 pub const STREAM_WRITE_AHEAD: usize = 1 << 20;
+/// Bytes that wait to be written to all streams of a connection; above it each writer is told to wait after one piece. A
+/// peer that takes them may make as many more wait as it has taken, up to [`MAX_CONNECTION_WRITE_AHEAD`].
+pub const FIRST_WRITE_AHEAD: usize = 256 << 10;
+/// See [`FIRST_WRITE_AHEAD`].
+pub const MAX_CONNECTION_WRITE_AHEAD: usize = 8 << 20;
 /// How long an endpoint that closes waits for its goodbyes to leave.
 pub const CLOSE_TIME: Duration = Duration::from_millis(300);
 /// Two connections that came up within this time of each other were dialled at the same time.
@@ -117,8 +122,11 @@ pub(crate) const CONCURRENT_STREAMS: u32 = 1024;
 const FIRST_CONCURRENT_STREAMS: u32 = 32;
 /// From so many on a connection is used much.
 pub(crate) const MANY_STREAMS: usize = 16;
-/// Bytes of datagrams that wait inside of one connection, for each direction; the oldest are dropped.
+/// Bytes of datagrams that wait to be sent over one connection, with [`DATAGRAM_OVERHEAD`] for each: one more is not
+/// taken. And of those that came and were not looked at yet.
 pub const DATAGRAM_BUFFER: usize = 256 << 10;
+/// What quinn keeps for a datagram beside its bytes, which begin with two of this protocol's.
+pub const DATAGRAM_OVERHEAD: usize = size_of::<bytes::Bytes>();
 
 /// The largest packets that path discovery may find, on loopback and with jumbo frames. quinn sends up to ten
 /// at once, and one system call takes at most 65,507 bytes: more would be an error that looks like loss.

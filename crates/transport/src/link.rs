@@ -10,22 +10,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use espalier_core::identity::NODE_ID_BYTES;
 use parking_lot::Mutex;
 use quinn::{Connection, SendStream, VarInt, WriteError};
 
 use crate::{
-    counters::{Direction, Refused},
+    datagram,
     error::TransportError,
     events::{Event, LinkId},
     flow::Flow,
-    limits::{CONCURRENT_STREAMS, DRAIN_TIME, MANY_STREAMS, MAX_WAITING_DATAGRAM_BYTES, SIMULTANEOUS_TIME},
+    limits::{CONCURRENT_STREAMS, DRAIN_TIME, MANY_STREAMS, SIMULTANEOUS_TIME},
     mux::from_v6,
-    request,
+    serve,
     shared::Shared,
     stats::LinkStats,
-    wire::{self, DATAGRAM_HEADER_BYTES, TrafficClass},
+    wire::TrafficClass,
 };
 
 /// One QUIC connection and how much goes over it.
@@ -71,17 +71,14 @@ impl Carrier {
         self.flow.write(&self.connection, class, send, bytes).await
     }
 
-    /// Hands all of `bytes` to quinn as this class has room.
+    /// As [`Flow::write_all`].
     pub(crate) async fn write_all(
         &self,
         class: TrafficClass,
         send: &mut SendStream,
-        mut bytes: Bytes,
+        bytes: Bytes,
     ) -> Result<(), WriteError> {
-        while !bytes.is_empty() {
-            self.write(class, send, &mut bytes).await?;
-        }
-        Ok(())
+        self.flow.write_all(&self.connection, class, send, bytes).await
     }
 
     /// Counts something that still needs this connection, until the guard is dropped.
@@ -138,19 +135,10 @@ impl Link {
         }
     }
 
-    pub(crate) fn send_datagram(&self, protocol: u16, body: &[u8]) -> bool {
-        let Ok(carrier) = self.carrier() else { return false };
-        let fits = carrier
-            .connection
-            .max_datagram_size()
-            .is_some_and(|most| body.len() + DATAGRAM_HEADER_BYTES <= most);
-        if !fits {
-            return false;
-        }
-        let mut bytes = BytesMut::with_capacity(DATAGRAM_HEADER_BYTES + body.len());
-        bytes.put_u16_le(protocol);
-        bytes.put_slice(body);
-        carrier.connection.send_datagram(bytes.freeze()).is_ok()
+    pub(crate) fn send_datagram(&self, protocol: u16, body: &[u8]) -> datagram::Sending {
+        self.carrier().map_or(datagram::Sending::Unfit, |carrier| {
+            datagram::send(&carrier.connection, protocol, body)
+        })
     }
 
     /// Takes in a further connection; answers the one that is now superfluous and for this side to close.
@@ -252,13 +240,14 @@ impl Links {
 pub(crate) fn attach(
     shared: &Arc<Shared>,
     connection: Connection,
+    flow: Arc<Flow>,
     peer: [u8; NODE_ID_BYTES],
     outbound: bool,
 ) -> (Arc<Link>, Arc<Carrier>) {
     let remote = from_v6(connection.remote_address());
     let carrier = Arc::new(Carrier {
         connection,
-        flow: Arc::new(Flow::new()),
+        flow,
         outbound,
         since: Instant::now(),
         is_confirmed: AtomicBool::new(false),
@@ -312,12 +301,16 @@ pub(crate) fn close(shared: &Shared, link: &Link, code: VarInt) {
 
 /// Takes streams and datagrams until the connection ends.
 async fn serve(shared: Arc<Shared>, link: Arc<Link>, carrier: Arc<Carrier>) {
-    let datagrams = tokio::spawn(take_datagrams(shared.clone(), link.id, carrier.clone()));
+    let datagrams = tokio::spawn(datagram::take(
+        shared.clone(),
+        link.id,
+        carrier.connection.clone(),
+    ));
     let reason = loop {
         match carrier.connection.accept_bi().await {
             Ok((send, receive)) => {
                 let (shared, link, active) = (shared.clone(), link.clone(), carrier.enter());
-                tokio::spawn(request::serve_stream(shared, link, active, send, receive));
+                tokio::spawn(serve::serve_stream(shared, link, active, send, receive));
                 carrier.widen();
             }
             Err(error) => break error,
@@ -333,23 +326,6 @@ async fn serve(shared: Arc<Shared>, link: Arc<Link>, carrier: Arc<Carrier>) {
             link: link.id,
             reason: carrier.explain(reason.into()),
         });
-    }
-}
-
-async fn take_datagrams(shared: Arc<Shared>, link: LinkId, carrier: Arc<Carrier>) {
-    while let Ok(datagram) = carrier.connection.read_datagram().await {
-        let Some((protocol, body)) = wire::split_datagram(datagram) else {
-            shared.counters.refuse(Refused::Malformed);
-            continue;
-        };
-        if shared.sink.waiting_bytes() > MAX_WAITING_DATAGRAM_BYTES {
-            shared.counters.refuse(Refused::DatagramBytes);
-            continue;
-        }
-        shared.counters.datagram(Direction::Inbound, body.len());
-        // Not the packet train that it came with.
-        let body = Bytes::copy_from_slice(&body);
-        shared.sink.push(Event::Datagram { link, protocol, body });
     }
 }
 

@@ -24,8 +24,8 @@ use crate::{
     wire::Refusal,
 };
 
-/// What a request waits for.
-pub(crate) type AnswerSender = oneshot::Sender<Result<Bytes, Refusal>>;
+/// What the owner says to a request of a peer.
+pub(crate) type Answer = Result<Bytes, Refusal>;
 
 pub(crate) struct Shared {
     pub(crate) local_id: [u8; NODE_ID_BYTES],
@@ -34,7 +34,7 @@ pub(crate) struct Shared {
     /// Bounded by the streams that peers may open (1,024 a connection) and those that the owner opens.
     pub(crate) streams: Mutex<HashMap<StreamId, Arc<Stream>>>,
     /// Bounded by the streams that peers may open.
-    pub(crate) requests: Mutex<HashMap<RequestId, AnswerSender>>,
+    pub(crate) requests: Mutex<HashMap<RequestId, oneshot::Sender<Answer>>>,
     /// Bounded by what the owner asks for at one time.
     pub(crate) operations: Mutex<HashMap<OperationId, AbortHandle>>,
     /// Bytes in the bodies of all requests that wait for an answer.

@@ -1,29 +1,24 @@
-//! A reliable stream of bytes in both directions. The owner reads and writes from its own thread, into and
-//! out of two bounded queues; two tasks move between the queues and the network.
+//! A reliable stream of bytes in both directions, as its owner sees it: reads and writes come from the owner's thread,
+//! out of and into two bounded queues. [`crate::pump`] moves between the queues and the network.
 
-use std::{pin::pin, sync::Arc, task::Poll};
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
-use quinn::{ReadError, RecvStream, SendStream, VarInt};
-use tokio::sync::Notify;
+use quinn::VarInt;
+use tokio::sync::{Notify, futures::Notified};
 
 use crate::{
-    budget::{self, Budget, Share},
+    backlog::Backlog,
     counters::Direction,
     error::TransportError,
     events::{Event, OperationId, StreamId},
-    limits::{MAX_STREAM_BACKLOG, STREAM_WRITE_AHEAD},
-    link::{Active, Carrier, Link},
+    limits::MAX_STREAM_BACKLOG,
+    link::Carrier,
     shared::Shared,
     waiting::Waiting,
-    wire::{HEADER_BYTES, Header, Kind, TrafficClass},
+    wire::TrafficClass,
 };
-
-/// Pieces that are taken from the network at once; a piece is what one packet carried.
-const PIECES: usize = 64;
-/// About the least that such a piece has when much comes.
-const PIECE_BYTES: usize = 1200;
 
 pub(crate) struct Stream {
     id: StreamId,
@@ -41,7 +36,7 @@ pub(crate) struct Stream {
 
 struct Incoming {
     waiting: Waiting,
-    /// The task waits until there is room.
+    /// The network waits until there is room.
     is_full: bool,
     end: Option<Result<(), TransportError>>,
     owner_waits: bool,
@@ -49,11 +44,7 @@ struct Incoming {
 }
 
 struct Outgoing {
-    /// Bounded by `MAX_STREAM_BACKLOG`.
-    pieces: Vec<Bytes>,
-    /// Bytes in `pieces` and in what the task is writing.
-    bytes: usize,
-    share: Share,
+    backlog: Backlog,
     owner_waits: bool,
     finish: Option<OperationId>,
     finished: bool,
@@ -72,7 +63,68 @@ pub enum Read {
     End,
 }
 
+/// What is to be done for the write side.
+pub(crate) enum Work {
+    /// The owner has given up, for this reason.
+    GiveUp(VarInt),
+    Write(Vec<Bytes>),
+    /// All is written, and nothing more comes.
+    Finish,
+    /// Nothing until the owner does something.
+    Wait,
+}
+
+/// What the owner asks for.
 impl Stream {
+    /// `first` are bytes that came with the header.
+    pub(crate) fn new(
+        shared: &Arc<Shared>,
+        carrier: &Arc<Carrier>,
+        class: TrafficClass,
+        first: BytesMut,
+    ) -> Arc<Self> {
+        let mut waiting = Waiting::new(carrier.flow.clone());
+        if !first.is_empty() {
+            shared.counters.bytes(Direction::Inbound, class, first.len());
+            waiting.push(first.freeze());
+        }
+        Arc::new(Self {
+            id: shared.number(),
+            class,
+            shared: shared.clone(),
+            carrier: carrier.clone(),
+            incoming: Mutex::new(Incoming {
+                waiting,
+                is_full: false,
+                end: None,
+                owner_waits: false,
+                given_up: None,
+            }),
+            outgoing: Mutex::new(Outgoing {
+                backlog: Backlog::new(carrier.flow.clone()),
+                owner_waits: false,
+                finish: None,
+                finished: false,
+                end: None,
+                given_up: None,
+            }),
+            room: Notify::new(),
+            work: Notify::new(),
+        })
+    }
+
+    pub(crate) fn id(&self) -> StreamId {
+        self.id
+    }
+
+    pub(crate) fn class(&self) -> TrafficClass {
+        self.class
+    }
+
+    pub(crate) fn carrier(&self) -> &Carrier {
+        &self.carrier
+    }
+
     /// Copies what is there into `target`.
     pub(crate) fn read(&self, target: &mut [u8]) -> Result<Read, TransportError> {
         let mut incoming = self.incoming.lock();
@@ -103,20 +155,17 @@ impl Stream {
         if outgoing.finish.is_some() || outgoing.finished {
             return Err(TransportError::Closed);
         }
-        if bytes.len() > MAX_STREAM_BACKLOG - outgoing.bytes.min(MAX_STREAM_BACKLOG) {
+        let waiting = outgoing.backlog.bytes();
+        if bytes.len() > MAX_STREAM_BACKLOG.saturating_sub(waiting) {
             return Err(TransportError::Limit(format!(
-                "{} bytes wait to be written, at most {MAX_STREAM_BACKLOG} may",
-                outgoing.bytes
+                "{waiting} bytes wait to be written, at most {MAX_STREAM_BACKLOG} may"
             )));
         }
         if !bytes.is_empty() {
-            outgoing.pieces.push(Bytes::copy_from_slice(bytes));
-            outgoing.bytes += bytes.len();
-            outgoing.share.count(bytes.len());
+            outgoing.backlog.push(Bytes::copy_from_slice(bytes));
             self.work.notify_one();
         }
-        let is_short = outgoing.bytes > 0 && Budget::of_process().free() == 0;
-        outgoing.owner_waits |= outgoing.bytes > STREAM_WRITE_AHEAD || is_short;
+        outgoing.owner_waits |= outgoing.backlog.is_long();
         Ok(outgoing.owner_waits)
     }
 
@@ -151,275 +200,27 @@ impl Stream {
         self.room.notify_one();
         self.work.notify_one();
     }
-
-    fn end_reading(&self, end: Result<(), TransportError>) {
-        let mut incoming = self.incoming.lock();
-        incoming.end.get_or_insert(end);
-        if std::mem::take(&mut incoming.owner_waits) {
-            self.shared.sink.push(Event::StreamReadable { stream: self.id });
-        }
-    }
-
-    fn end_writing(&self, end: Option<TransportError>) {
-        let mut outgoing = self.outgoing.lock();
-        outgoing.pieces = Vec::new();
-        outgoing.bytes = 0;
-        outgoing.share.shrink_to(0);
-        outgoing.finished = true;
-        if let Some(operation) = outgoing.finish.take() {
-            let result = end.clone().map_or(Ok(self.id), Err);
-            self.shared.sink.push(Event::StreamDone { operation, result });
-        }
-        if outgoing.end.is_none() {
-            outgoing.end = end;
-        }
-        if std::mem::take(&mut outgoing.owner_waits) {
-            self.shared.sink.push(Event::StreamWritable { stream: self.id });
-        }
-    }
 }
 
-/// Opens a stream over `link` and says what it is for.
-pub(crate) async fn open(
-    shared: Arc<Shared>,
-    link: Arc<Link>,
-    class: TrafficClass,
-    protocol: u16,
-) -> Result<StreamId, TransportError> {
-    let carrier = link.carrier()?;
-    let active = carrier.enter();
-    let (mut send, receive) = carrier.connection.open_bi().await?;
-    send.set_priority(class.priority())
-        .map_err(|_| TransportError::Closed)?;
-    let header: [u8; HEADER_BYTES] = Header {
-        kind: Kind::Stream,
-        class,
-        protocol,
-    }
-    .encode();
-    carrier
-        .write_all(class, &mut send, Bytes::copy_from_slice(&header))
-        .await?;
-    Ok(start(&shared, active, send, receive, BytesMut::new()))
-}
-
-/// Starts the tasks of a stream; `first` are bytes that were read already.
-pub(crate) fn start(
-    shared: &Arc<Shared>,
-    active: Active,
-    send: SendStream,
-    receive: RecvStream,
-    first: BytesMut,
-) -> StreamId {
-    let id = shared.number();
-    let carrier = active.carrier().clone();
-    let mut waiting = Waiting::new(carrier.flow.clone());
-    // What both callers set it to.
-    let class = TrafficClass::of_priority(send.priority().unwrap_or(0));
-    if !first.is_empty() {
-        shared.counters.bytes(Direction::Inbound, class, first.len());
-        waiting.push(first.freeze());
-    }
-    let stream = Arc::new(Stream {
-        id,
-        class,
-        shared: shared.clone(),
-        carrier,
-        incoming: Mutex::new(Incoming {
-            waiting,
-            is_full: false,
-            end: None,
-            owner_waits: false,
-            given_up: None,
-        }),
-        outgoing: Mutex::new(Outgoing {
-            pieces: Vec::new(),
-            bytes: 0,
-            share: Share::empty(Budget::of_process(), budget::Kind::Answers),
-            owner_waits: false,
-            finish: None,
-            finished: false,
-            end: None,
-            given_up: None,
-        }),
-        room: Notify::new(),
-        work: Notify::new(),
-    });
-    shared.streams.lock().insert(id, stream.clone());
-    let active = Arc::new(active);
-    let reading = Ending {
-        stream: stream.clone(),
-        active: active.clone(),
-        end: End::Reading,
-    };
-    tokio::spawn(read_on(reading, receive));
-    tokio::spawn(write_on(
-        Ending {
-            stream,
-            active,
-            end: End::Writing,
-        },
-        send,
-    ));
-    id
-}
-
-enum End {
-    Reading,
-    Writing,
-}
-
-/// Tells the owner that a direction has ended, also when its task panics or is dropped.
-struct Ending {
-    stream: Arc<Stream>,
-    #[expect(
-        dead_code,
-        reason = "held so that the connection is not closed as superfluous"
-    )]
-    active: Arc<Active>,
-    end: End,
-}
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        match self.end {
-            End::Reading => self.stream.end_reading(Err(TransportError::Closed)),
-            End::Writing => {
-                let finished = self.stream.outgoing.lock().finished;
-                if !finished {
-                    self.stream.end_writing(Some(TransportError::Closed));
-                }
-            }
-        }
-    }
-}
-
-/// The window that a stream which is not read takes from no other, until it ends.
-struct Stalled<'a>(&'a Carrier);
-
-impl Drop for Stalled<'_> {
-    fn drop(&mut self) {
-        self.0.flow.end_stall(&self.0.connection);
-    }
-}
-
-async fn read_on(ending: Ending, mut receive: RecvStream) {
-    let stream = &ending.stream;
-    let carrier = &stream.carrier;
-    let mut stalled = None;
-    loop {
-        let room = {
-            let mut incoming = stream.incoming.lock();
-            if let Some(code) = incoming.given_up {
-                let _ = receive.stop(code);
-                return;
-            }
-            let room = carrier.flow.read_ahead_room(incoming.waiting.bytes());
-            incoming.is_full = room == 0;
-            room
-        };
-        if room == 0 {
-            if stalled.is_none() && carrier.flow.stall(&carrier.connection) {
-                stalled = Some(Stalled(carrier));
-            }
-            stream.room.notified().await;
-            continue;
-        }
-        let read = tokio::select! {
-            read = read_pieces(&mut receive, room, |pieces| stream.arrived(pieces)) => read,
-            () = stream.room.notified() => continue,
-        };
-        match read {
-            Ok(Some(_)) => {}
-            Ok(None) => return stream.end_reading(Ok(())),
-            Err(error) => return stream.end_reading(Err(error.into())),
-        }
-    }
-}
-
-/// Gives what quinn has to `take`. The pieces are no part of the future: each waiting stream would hold them.
-async fn read_pieces(
-    receive: &mut RecvStream,
-    room: usize,
-    take: impl Fn(&mut [Bytes]),
-) -> Result<Option<usize>, ReadError> {
-    let most = room.div_ceil(PIECE_BYTES).min(PIECES);
-    std::future::poll_fn(|context| {
-        let mut pieces: [Bytes; PIECES] = std::array::from_fn(|_| Bytes::new());
-        let polled = pin!(receive.read_chunks(&mut pieces[..most])).poll(context);
-        if let Poll::Ready(Ok(Some(count))) = polled {
-            take(&mut pieces[..count]);
-        }
-        polled
-    })
-    .await
-}
-
-async fn write_on(ending: Ending, mut send: SendStream) {
-    let stream = &ending.stream;
-    let stopped = send.stopped();
-    tokio::pin!(stopped);
-    loop {
-        let (mut pieces, finish) = {
-            let mut outgoing = stream.outgoing.lock();
-            if let Some(code) = outgoing.given_up {
-                drop(outgoing);
-                let _ = send.reset(code);
-                return stream.end_writing(Some(TransportError::Closed));
-            }
-            (std::mem::take(&mut outgoing.pieces), outgoing.finish.is_some())
-        };
-        if pieces.is_empty() {
-            if finish {
-                let ended = send.finish().err().map(|_| TransportError::Closed);
-                return stream.end_writing(ended);
-            }
-            tokio::select! {
-                () = stream.work.notified() => continue,
-                code = &mut stopped => {
-                    let error = match code {
-                        Ok(Some(code)) => TransportError::Reset(code.into_inner()),
-                        Err(quinn::StoppedError::ConnectionLost(error)) => error.into(),
-                        Ok(None) | Err(quinn::StoppedError::ZeroRttRejected) => TransportError::Closed,
-                    };
-                    return stream.end_writing(Some(error));
-                }
-            }
-        }
-        for piece in &mut pieces {
-            let count = piece.len();
-            let mut rest = std::mem::take(piece);
-            while !rest.is_empty() {
-                let written = tokio::select! {
-                    written = stream.carrier.write(stream.class, &mut send, &mut rest) => written,
-                    code = stream.given_up() => {
-                        let _ = send.reset(code);
-                        return stream.end_writing(Some(TransportError::Closed));
-                    }
-                };
-                if let Err(error) = written {
-                    return stream.end_writing(Some(error.into()));
-                }
-            }
-            stream.wrote(count);
-        }
-    }
-}
-
+/// What the network asks for.
 impl Stream {
-    /// Waits until the owner gives up. What else the owner does must not end a write, which would lose its turn.
-    async fn given_up(&self) -> VarInt {
-        loop {
-            // Not in the condition itself, which would hold the lock.
-            let given_up = self.outgoing.lock().given_up;
-            if let Some(code) = given_up {
-                return code;
-            }
-            self.work.notified().await;
+    /// How many bytes more may be read ahead; an error is the owner's reason to give up.
+    pub(crate) fn room_to_read(&self) -> Result<usize, VarInt> {
+        let mut incoming = self.incoming.lock();
+        if let Some(code) = incoming.given_up {
+            return Err(code);
         }
+        let room = self.carrier.flow.read_ahead_room(incoming.waiting.bytes());
+        incoming.is_full = room == 0;
+        Ok(room)
     }
 
-    fn arrived(&self, pieces: &mut [Bytes]) {
+    /// Until [`Self::room_to_read`] may say something else.
+    pub(crate) fn room_changes(&self) -> Notified<'_> {
+        self.room.notified()
+    }
+
+    pub(crate) fn arrived(&self, pieces: &mut [Bytes]) {
         let arrived = pieces.iter().map(Bytes::len).sum();
         self.shared
             .counters
@@ -437,13 +238,67 @@ impl Stream {
         }
     }
 
-    fn wrote(&self, count: usize) {
+    /// The first end counts.
+    pub(crate) fn end_reading(&self, end: Result<(), TransportError>) {
+        let mut incoming = self.incoming.lock();
+        incoming.end.get_or_insert(end);
+        if std::mem::take(&mut incoming.owner_waits) {
+            self.shared.sink.push(Event::StreamReadable { stream: self.id });
+        }
+    }
+
+    pub(crate) fn next_work(&self) -> Work {
+        let mut outgoing = self.outgoing.lock();
+        if let Some(code) = outgoing.given_up {
+            return Work::GiveUp(code);
+        }
+        let pieces = outgoing.backlog.take();
+        match outgoing.finish {
+            _ if !pieces.is_empty() => Work::Write(pieces),
+            Some(_) => Work::Finish,
+            None => Work::Wait,
+        }
+    }
+
+    /// Until [`Self::next_work`] may say something else.
+    pub(crate) fn work_comes(&self) -> Notified<'_> {
+        self.work.notified()
+    }
+
+    /// Waits until the owner gives up. What else the owner does must not end a write, which would lose its turn.
+    pub(crate) async fn given_up(&self) -> VarInt {
+        loop {
+            // Not in the condition itself, which would hold the lock.
+            let given_up = self.outgoing.lock().given_up;
+            if let Some(code) = given_up {
+                return code;
+            }
+            self.work.notified().await;
+        }
+    }
+
+    pub(crate) fn wrote(&self, count: usize) {
         self.shared.counters.bytes(Direction::Outbound, self.class, count);
         let mut outgoing = self.outgoing.lock();
-        outgoing.bytes = outgoing.bytes.saturating_sub(count);
-        let left = outgoing.bytes;
-        outgoing.share.shrink_to(left);
-        if outgoing.bytes <= STREAM_WRITE_AHEAD / 2 && std::mem::take(&mut outgoing.owner_waits) {
+        outgoing.backlog.wrote(count);
+        if outgoing.backlog.is_short() && std::mem::take(&mut outgoing.owner_waits) {
+            self.shared.sink.push(Event::StreamWritable { stream: self.id });
+        }
+    }
+
+    /// None is what the owner asked for. The first end counts.
+    pub(crate) fn end_writing(&self, end: Option<TransportError>) {
+        let mut outgoing = self.outgoing.lock();
+        if std::mem::replace(&mut outgoing.finished, true) {
+            return;
+        }
+        outgoing.backlog.clear();
+        if let Some(operation) = outgoing.finish.take() {
+            let result = end.clone().map_or(Ok(self.id), Err);
+            self.shared.sink.push(Event::StreamDone { operation, result });
+        }
+        outgoing.end = end;
+        if std::mem::take(&mut outgoing.owner_waits) {
             self.shared.sink.push(Event::StreamWritable { stream: self.id });
         }
     }

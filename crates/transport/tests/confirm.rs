@@ -18,6 +18,7 @@ fn a_client_whose_server_never_confirmed_gives_up_soon_and_no_other_client_does(
     proxy.to_server(|wire| wire.passes_at_most = 2);
     let begun = Instant::now();
     let link = alice.dial(bob.id, proxy.address()).unwrap();
+    let stream = alice.open(link, 4).unwrap();
     // Nor does the server's word come through that it has given up.
     proxy.to_client(|wire| wire.is_silent = true);
 
@@ -30,6 +31,10 @@ fn a_client_whose_server_never_confirmed_gives_up_soon_and_no_other_client_does(
     assert!(took >= HANDSHAKE_TIME && took < 4 * HANDSHAKE_TIME, "{took:?}");
     let (closed, reason) = alice.wait(|happened| happened.closed.pop());
     assert_eq!((closed, reason.code()), (link, "CONNECTION_LOST"));
+    // What went over it was lost too, and not closed by this side.
+    for ended in [stream.read(&mut [0]).map(drop), stream.finish()] {
+        assert_eq!(ended.unwrap_err().code(), "CONNECTION_LOST");
+    }
     assert_eq!(
         carol.ask(confirmed, 1, b"still here").unwrap(),
         &b"still here"[..]

@@ -11,14 +11,18 @@ use std::{
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
-use common::{TestNode, conditions::Conditions, proxy::Proxy};
+use common::{TestNode, conditions::Conditions, proxy::Proxy, wait_until};
 use espalier_core::sign::SigningKey;
 use espalier_transport::{
+    counters::Refused,
     endpoint::{Command, Question},
     error::TransportError,
     events::Event,
+    limits::FIRST_UNREAD_ANSWER_BYTES,
     tls,
 };
+use quinn::{Connecting, TransportConfig};
+use tokio::runtime::Runtime;
 
 const REQUEST: u8 = 1;
 const IDEMPOTENT: u8 = 3;
@@ -110,11 +114,7 @@ fn a_request_that_goes_with_a_failing_dial_fails_with_it() {
 #[test]
 fn early_requests_of_another_kind_and_replayed_ones_are_not_delivered() {
     let bob = TestNode::start(47);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = runtime();
     let key = Arc::new(SigningKey::from_seed(&[48; 32]).unwrap());
     let client = tls::configs(&key, true).unwrap().client;
     let tap = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -127,14 +127,7 @@ fn early_requests_of_another_kind_and_replayed_ones_are_not_delivered() {
                 .connect_with(client.clone(), to, "any-node.invalid")
                 .unwrap()
         };
-        let first = connect(bob.address()).await.unwrap();
-        // The session comes before an answer to what was asked after the handshake.
-        let (mut send, mut receive) = first.open_bi().await.unwrap();
-        send.write_all(&message(REQUEST)).await.unwrap();
-        send.finish().unwrap();
-        bob.echo_one();
-        receive.read_to_end(100).await.unwrap();
-        first.close(0u32.into(), b"");
+        get_session(connect(bob.address()), &bob).await;
 
         let Ok((early, _done)) = connect(tap.local_addr().unwrap()).into_0rtt() else {
             panic!("a session is resumed");
@@ -172,8 +165,11 @@ fn early_requests_of_another_kind_and_replayed_ones_are_not_delivered() {
     // The first time the session is there: what may be answered twice is delivered, the other waits for a
     // handshake that nobody can finish.
     play();
-    let delivered = requests(&bob.drain(HANDSHAKE_TIME + Duration::from_secs(1)));
-    assert_eq!(delivered, ["early"]);
+    let events = bob.drain(HANDSHAKE_TIME + Duration::from_secs(1));
+    assert_eq!(requests(&events), ["early"]);
+    // Its connection ends with the time for a handshake, although the request still waits.
+    let is_cancelled = |event: &Event| matches!(event, Event::RequestCancelled { .. });
+    assert!(events.iter().any(is_cancelled), "{events:?}");
     // A session is good for one handshake.
     for _ in 0..3 {
         play();
@@ -182,10 +178,85 @@ fn early_requests_of_another_kind_and_replayed_ones_are_not_delivered() {
     assert_eq!(delivered, [""; 0]);
 }
 
+/// A peer that asks early as often as it may, and reads nothing.
+#[test]
+fn answers_to_early_requests_count_as_those_of_their_connection() {
+    const STREAMS: usize = 32;
+    const ANSWER_BYTES: usize = 200_000;
+    let bob = TestNode::start(57);
+    let proxy = wire_to(&bob);
+    let runtime = runtime();
+    let key = Arc::new(SigningKey::from_seed(&[58; 32]).unwrap());
+    let mut client = tls::configs(&key, true).unwrap().client;
+    let mut transport = TransportConfig::default();
+    transport.stream_receive_window(100u32.into());
+    client.transport_config(Arc::new(transport));
+    let entered = runtime.enter();
+    let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+    drop(entered);
+    let connect = || {
+        let connecting = endpoint.connect_with(client.clone(), proxy.address(), "any-node.invalid");
+        connecting.unwrap()
+    };
+    let _asked = runtime.block_on(async {
+        get_session(connect(), &bob).await;
+        let Ok((early, _done)) = connect().into_0rtt() else {
+            panic!("a session is resumed");
+        };
+        let mut open = Vec::new();
+        for _ in 0..STREAMS {
+            let (mut send, receive) = early.open_bi().await.unwrap();
+            send.write_all(&message(IDEMPOTENT)).await.unwrap();
+            send.finish().unwrap();
+            open.push(receive);
+        }
+        (early, open)
+    });
+
+    let asked = (0..STREAMS).map(|_| {
+        bob.wait(|event| match event {
+            Event::EarlyRequest { request, .. } => Some((*request, true)),
+            Event::Request { request, .. } => Some((*request, false)),
+            _ => None,
+        })
+    });
+    let asked: Vec<(u32, bool)> = asked.collect();
+    let early = asked.iter().filter(|(_, is_early)| *is_early).count();
+    let answers = asked.into_iter().map(|(request, _)| Command::Answer {
+        request,
+        answer: Ok(Bytes::from(vec![7; ANSWER_BYTES])),
+    });
+    bob.endpoint.submit(answers.collect()).unwrap();
+
+    let may_wait = FIRST_UNREAD_ANSWER_BYTES / ANSWER_BYTES;
+    assert!(early > 2 * may_wait, "{early} requests came early");
+    let refused = || bob.endpoint.counters().refused(Refused::AnswerBytes);
+    wait_until("refusals", || refused() == (STREAMS - may_wait) as u64);
+}
+
 #[derive(Debug)]
 enum Asked {
     Early { peer: [u8; 32] },
     OverLink,
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+/// The session comes before an answer to what was asked after the handshake.
+async fn get_session(connecting: Connecting, bob: &TestNode) {
+    let connection = connecting.await.unwrap();
+    let (mut send, mut receive) = connection.open_bi().await.unwrap();
+    send.write_all(&message(REQUEST)).await.unwrap();
+    send.finish().unwrap();
+    bob.echo_one();
+    receive.read_to_end(100).await.unwrap();
+    connection.close(0u32.into(), b"");
 }
 
 /// Without distance the handshake may be done before anything is served.
