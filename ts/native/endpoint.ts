@@ -100,7 +100,7 @@ export class NativeEndpoint implements Receiver {
       readonly addresses: readonly string[]
       readonly timeoutMs: number
     },
-    request: Omit<BatchedRequest, 'link' | 'isIdempotent'>,
+    request: BatchedRequest,
     signal?: AbortSignal,
   ): { readonly dialled: Operation<number>; readonly answer: Promise<Uint8Array> } {
     if (this.#isClosed) {
@@ -110,7 +110,7 @@ export class NativeEndpoint implements Receiver {
     const question = this.#nextOperation()
     const pending = new Pending()
     this.#operations.set(question, pending)
-    firstRequest.request(question, { ...request, link: 0, isIdempotent: true })
+    firstRequest.request(question, { ...request, isIdempotent: true })
     const record = firstRequest.take()
     const dialled = this.#operate<number>((dial) => {
       try {
@@ -127,7 +127,7 @@ export class NativeEndpoint implements Receiver {
   }
 
   /** The body is copied before this returns. `signal` ends it early with `ABORTED`. */
-  request(request: Omit<BatchedRequest, 'operation'>, signal?: AbortSignal): Promise<Uint8Array> {
+  request(request: BatchedRequest, signal?: AbortSignal): Promise<Uint8Array> {
     if (this.#isClosed) return Promise.reject(closed())
     const operation = this.#nextOperation()
     const pending = new Pending()

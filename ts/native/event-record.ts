@@ -1,3 +1,5 @@
+import { smallCopy } from './small-copy.ts'
+
 /** As crates/binding/src/transport_events.rs numbers them. */
 export const EVENT = {
   linkUp: 1,
@@ -50,7 +52,7 @@ export class EventRecord {
 
   /** A copy of what follows the numbers. */
   payload(): Uint8Array {
-    return this.#bytes.slice(this.#at + RECORD_BYTES, this.#end)
+    return smallCopy(this.#bytes, this.#at + RECORD_BYTES, this.#end)
   }
 
   text(): string {

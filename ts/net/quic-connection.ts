@@ -150,9 +150,9 @@ export class QuicConnection implements Connection {
   }
 
   #request(protocol: number, body: Uint8Array, options: RequestOptions): Promise<Uint8Array> {
-    const request = checkedRequest(protocol, body, options)
+    const request = checkedRequest(protocol, body, options, this.#link)
     this.#check(options)
-    return this.#endpoint.request({ ...request, link: this.#link }, options.signal)
+    return this.#endpoint.request(request, options.signal)
   }
 
   #check(options: CallOptions): void {
@@ -166,12 +166,13 @@ function closedHere(): EspalierError {
   return new EspalierError('CLOSED', 'this side closed the connection')
 }
 
-/** A request whose arguments are in order. Throws `INVALID_ARGUMENT` and `LIMIT_EXCEEDED`. */
+/** A request over `link` whose arguments are in order. Throws `INVALID_ARGUMENT` and `LIMIT_EXCEEDED`. */
 export function checkedRequest(
   protocol: number,
   body: Uint8Array,
   options: RequestOptions,
-): Omit<BatchedRequest, 'link'> {
+  link: number,
+): BatchedRequest {
   checkInteger('protocol', protocol, 0, MAX_PROTOCOL)
   const { maxResponseBytes = DEFAULT_RESPONSE_BYTES, trafficClass = 'request' } = options
   checkInteger('maxResponseBytes', maxResponseBytes, 0, MAX_RESPONSE_BYTES)
@@ -183,7 +184,8 @@ export function checkedRequest(
       `${own.byteLength} bytes were given, a request may have ${MAX_REQUEST_BYTES}`,
     )
   }
-  return { protocol, body: own, maxResponseBytes, trafficClass: CLASS_NUMBERS[trafficClass], timeoutMs }
+  // Made whole at once: spreading it into another object for the link takes longer than all the checks.
+  return { link, protocol, body: own, maxResponseBytes, trafficClass: CLASS_NUMBERS[trafficClass], timeoutMs }
 }
 
 /** Throws `ABORTED` when the caller has given up already. */

@@ -54,6 +54,8 @@ export interface QuicOptions {
 /** A dial ends by itself in 5 s for each of at most 16 addresses; this is only the outer bound. */
 const DIAL_LIMIT_MS = 60_000
 const MAX_REFUSAL_CHARACTERS = 256
+/** Of a request that goes with a dial: native code finds the link. */
+const NO_LINK = 0
 
 /** The real transport: QUIC with pure post-quantum TLS, in native code. */
 export class QuicTransport implements Transport {
@@ -155,7 +157,7 @@ export class QuicTransport implements Transport {
   #connectAndAsk(peer: KnownPeer, request: FirstRequest, options: CallOptions): Dialled {
     const endpoint = this.#ready(peer, options)
     const { protocol, body } = request
-    const question = checkedRequest(protocol, body, request)
+    const question = checkedRequest(protocol, body, request, NO_LINK)
     const existing = this.#byPeer.get(peer.id)
     const isDialling = this.#dials.has(peer.id)
     if (existing?.isEnding === false || isDialling) {

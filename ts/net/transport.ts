@@ -157,7 +157,8 @@ export interface Connection {
    * One small message each way; the body is copied before this returns. Default time-out 10,000 ms.
    * Codes: `TIMEOUT`, `ABORTED`, `CONNECTION_LOST`, `CLOSED`, `LIMIT_EXCEEDED` (body over 262,144 or
    * answer over `maxResponseBytes`), `INVALID_ARGUMENT` (a protocol that is no integer from 0 to 65,535),
-   * and whatever code the handler answered, with a text of at most a few hundred characters.
+   * and whatever code the handler answered, with a text of at most a few hundred characters. The answer is memory
+   * of the caller's own; up to 512 bytes it is a view into a buffer that others share, as with `Buffer.allocUnsafe`.
    */
   request(protocol: number, body: Uint8Array, options?: RequestOptions): Promise<Uint8Array>
   /** Opens a stream to the handler of `protocol`. Codes: those of {@link request}. */
