@@ -1,6 +1,6 @@
-import type { Key, NodeId } from '../base/identity.ts'
-import { Lookup } from '../dht/lookup.ts'
-import { peerOf, type Colluders, type Settlement } from './settlement.ts'
+import type { NodeId } from '../base/identity.ts'
+import { Lookup, type Peer } from '../dht/lookup.ts'
+import { peerOf, type Colluders, type Settlement, type Target } from './settlement.ts'
 
 /** How one look-up is to be made. */
 export interface LookupPlan {
@@ -27,47 +27,47 @@ export interface LookupStage {
   readonly settlement: Settlement
   readonly colluders: Colluders
   readonly from: NodeId
-  readonly target: { readonly id: NodeId; readonly key: Key }
-  /** Nodes that have the value; those among them that collude deny it. */
-  readonly holders: ReadonlySet<NodeId>
+  readonly target: Target
+  /**
+   * Nodes that have the value looked for; those among them that collude deny it. Without them the target is an
+   * honest node, which is found when an honest one names it.
+   */
+  readonly holders?: ReadonlySet<NodeId>
 }
 
 /**
- * One look-up for a value that proves itself, by the look-up of the product among answers that the stage gives. It
- * ends with the first honest holder that is asked.
+ * One look-up for what proves itself (a value, or a node, whose id is the hash of its key), by the look-up of the
+ * product among answers that the stage gives. It ends with the first honest answer that has it.
  */
 export function playLookup(stage: LookupStage, plan: LookupPlan): LookupEnd {
-  const asked = new Set<NodeId>()
-  for (let attempt = 0; attempt <= plan.restarts; attempt += 1) {
-    if (playAttempt(stage, plan, asked)) return { found: true, requests: asked.size }
+  const { from, target } = stage
+  const { k, alpha, paths } = plan
+  const lookup = new Lookup({ target: target.key, self: from, seeds: seedsOf(stage, k), k, alpha, paths })
+  let found = ask(lookup, stage, plan)
+  for (let restart = 0; restart < plan.restarts && !found; restart += 1) {
+    const fresh = seedsOf(stage, k + lookup.asked).filter(({ id }) => !lookup.hasAsked(id))
+    found = lookup.restart(fresh.slice(0, k)) && ask(lookup, stage, plan)
   }
-  return { found: false, requests: asked.size }
+  return { found, requests: lookup.asked }
 }
 
-function playAttempt(stage: LookupStage, plan: LookupPlan, asked: Set<NodeId>): boolean {
-  const { settlement, colluders, from, target, holders } = stage
-  const { k, alpha, paths } = plan
-  const seeds = settlement
-    .tableOf(from)
-    .closest(target.key, { count: k + asked.size, aliveOnly: true })
-    .filter((id) => !asked.has(id))
-    .slice(0, k)
-    .map(peerOf)
-  const lookup = new Lookup({ target: target.key, self: from, seeds, k, alpha, paths })
+function seedsOf({ settlement, from, target }: LookupStage, count: number): Peer[] {
+  return settlement.tableOf(from).closest(target.key, { count, aliveOnly: true }).map(peerOf)
+}
+
+/** Asks until it is found or nobody is left to be asked. */
+function ask(lookup: Lookup, stage: LookupStage, plan: LookupPlan): boolean {
+  const { settlement, colluders, target, holders } = stage
   for (let questions = lookup.next(); questions.length > 0; questions = lookup.next()) {
     for (const { peer } of questions) {
       const { id } = peer
-      if (asked.has(id)) {
-        // An earlier attempt asked it, to no avail.
-        lookup.onFailure(id)
-        continue
-      }
-      asked.add(id)
       if (!colluders.has(id)) {
-        if (holders.has(id)) return true
-        lookup.onAnswer(id, settlement.answer(id, target.key, k))
+        if (holders?.has(id) === true || id === target.id) return true
+        const answer = settlement.answer(id, target.key, plan.k)
+        if (holders === undefined && answer.some((named) => named.id === target.id)) return true
+        lookup.onAnswer(id, answer)
       } else if (plan.adversary === 'leading') {
-        lookup.onAnswer(id, colluders.answer(target.id, k))
+        lookup.onAnswer(id, colluders.answer(target.id, plan.k))
       }
       // A silent colluder keeps the question for ever: with one request at a time its path asks nobody more.
     }

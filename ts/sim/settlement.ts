@@ -73,9 +73,17 @@ export function drawIds(count: number, rng: SeededRng): NodeId[] {
   return Array.from({ length: count }, () => nodeIdFromBytes(rng.bytes(32)))
 }
 
-/** A point of the key space with its bytes. */
-export function drawTarget(rng: SeededRng): { readonly id: NodeId; readonly key: Key } {
-  const id = nodeIdFromBytes(rng.bytes(32))
+/** A point of the key space, as an id and as a key. */
+export interface Target {
+  readonly id: NodeId
+  readonly key: Key
+}
+
+export function drawTarget(rng: SeededRng): Target {
+  return targetOf(nodeIdFromBytes(rng.bytes(32)))
+}
+
+export function targetOf(id: NodeId): Target {
   return { id, key: keyOfNode(id) }
 }
 
