@@ -11,8 +11,10 @@ export {
   type LookupOptions,
   type PutValueOptions,
   type ReadValueOptions,
+  type WatchOptions,
 } from './node/check-call.ts'
 export { type NodeRegisters } from './node/registers.ts'
+export { type RegisterChange, type RegisterEquivocation } from './dht/newest-version.ts'
 export { type RegisterVersion } from './dht/register.ts'
 export { type MetricsOptions, type NodeOptions } from './node/options.ts'
 export { clientOnly, privateNetwork } from './node/presets.ts'

@@ -15,6 +15,7 @@ const WANTED = [
   'EspalierNode.lookup',
   'NodeProviders.announce',
   'NodeRegisters.history',
+  'NodeRegisters.watch',
   'Objects.put',
   'Objects.get',
   'Objects.getBytes',

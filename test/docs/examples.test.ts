@@ -16,7 +16,11 @@ const PRINTED: Readonly<Record<string, readonly (string | RegExp)[]>> = {
   'README.md': ['an apple tree on a lattice\n', /^true Uint8Array\(32\) \[\n {2}100, {2}55, 179, 172/],
   'docs/guide/errors.md': ['not read: SHARDS_MISSING { found: 1, needed: 2 }\n'],
   'docs/guide/objects.md': ['stored 1000000 bytes as 2 + 1 shards\nread 1000000 bytes\n'],
-  'docs/guide/values.md': ['1 winter\n2 spring\n', '3 summer\n2 spring\n1 winter\n'],
+  'docs/guide/values.md': [
+    '1 winter\n2 spring\n',
+    '3 summer\n2 spring\n1 winter\n',
+    '1 winter\n2 spring\n3 summer\n',
+  ],
   'docs/guide/lookups.md': ['true true true\n'],
   'docs/guide/metrics.md': [
     'espalier_connections{direction="inbound"} 0\n',

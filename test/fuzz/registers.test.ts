@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { getHistory } from '../../ts/dht/register-wire.ts'
+import { endLease, leaseRegister, pushRegister } from '../../ts/dht/watch-wire.ts'
 import type { MessageType } from '../../ts/net/message.ts'
 import { fuzz, FUZZ_FACTOR, FUZZ_SEED, FUZZ_TIMEOUT_MS, type FuzzCase, type Outcome } from './campaign.ts'
 import { messageCases } from './message-cases.ts'
@@ -12,7 +13,12 @@ const messages = JSON.parse(
 /** Mutations of each case in a normal run. */
 const MUTATIONS = 20_000
 
-const cases: readonly (readonly [name: string, run: () => Outcome])[] = [...message(getHistory)]
+const cases: readonly (readonly [name: string, run: () => Outcome])[] = [
+  ...message(getHistory),
+  ...message(leaseRegister),
+  ...message(endLease),
+  ...message(pushRegister),
+]
 
 test.each(cases)(
   '%s: changed bytes are refused with a code, or say exactly what they say',

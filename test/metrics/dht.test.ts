@@ -1,6 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { nodeIdOf, signRecords, type SignedRecord } from '../../ts/base/record.ts'
+import { compareVersions, encodeRegister, subjectOfName } from '../../ts/dht/register.ts'
+import { putRecord } from '../../ts/dht/wire.ts'
+import { realCrypto } from '../unit/dht/fake-network.ts'
 import { total } from './exposition.ts'
-import { changed, makeWorld, peerOf, scrape, type World } from './world.ts'
+import { changed, connect, makeWorld, peerOf, scrape, type World } from './world.ts'
 
 let world: World
 
@@ -28,6 +32,36 @@ describe('the metrics of the table that need nodes of their own', () => {
     for (const value of [1, 2, 3]) await world.b.registers.set('changed', Uint8Array.of(value))
 
     expect(total(await scrape(world.a), name)).toBe(before + 2)
+  })
+
+  test('equivocations_total', async () => {
+    const name = 'espalier_equivocations_total'
+    const crypto = realCrypto()
+    const owner = nodeIdOf(crypto, crypto.publicKey)
+    const subject = subjectOfName(crypto, 'name')
+    const issuedUnixMs = Date.now()
+    const rivals = [1, 2].map((value) => {
+      const payload = encodeRegister(Uint8Array.of(value))
+      const times = { issuedUnixMs, expiresUnixMs: issuedUnixMs + 86_400_000 }
+      const kind = 'REGISTER_POINTER' as const
+      return signRecords(crypto, [{ kind, subject, owner, sequence: 5, payload, ...times }])[0]!
+    })
+    const [low, high] = rivals.sort((a, b) => compareVersions(crypto, a, b))
+    const connection = await connect(await world.stranger(), world.a)
+    const put = (record: SignedRecord) => {
+      const sender = { serves: false, addresses: [] }
+      const body = putRecord.encodeRequest({ sender, record, publicKey: crypto.publicKey })
+      return connection.request(putRecord.protocol, body)
+    }
+    await put(high!)
+    const changes = world.a.registers.watch(owner, 'name')
+    expect((await changes.next()).value?.sequence).toBe(5)
+    expect(total(await scrape(world.a), name)).toBe(0)
+
+    await put(low!)
+
+    expect((await changes.next()).value?.equivocation?.sequence).toBe(5)
+    expect(total(await scrape(world.a), name)).toBe(1)
   })
 
   test('contacts_refused_total and routing_table_evenness', async () => {

@@ -3,9 +3,11 @@ import { createSocket } from 'node:dgram'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Meter } from '../../ts/base/metrics.ts'
 import { Identity } from '../../ts/native/key-file.ts'
 import type { Address } from '../../ts/net/address.ts'
 import { QuicTransport } from '../../ts/net/quic.ts'
+import type { MetricsSource } from '../../ts/metrics/source.ts'
 import type { Connection, Inbound } from '../../ts/net/transport.ts'
 import { createNode, type EspalierNode } from '../../ts/node/node.ts'
 import type { NodeOptions } from '../../ts/node/options.ts'
@@ -155,4 +157,26 @@ export async function makeLossyPath(
   await new Promise<void>((resolve) => front.bind(0, '127.0.0.1', resolve))
   path.address = { host: '127.0.0.1', port: front.address().port }
   return path
+}
+
+/** A node that is nothing but a transport. */
+export function sourceOf(transport: QuicTransport): MetricsSource {
+  return {
+    metrics: new Meter(),
+    transport,
+    rpc: {
+      load: () => ({ underWay: 0, queued: 0, served: 0, dials: 0 }),
+      connectionCounts: () => ({ inbound: 0, outbound: 0 }),
+    },
+    dht: {
+      peerCount: 0,
+      evenness: 1,
+      networkSize: undefined,
+      recordCount: 0,
+      registers: { supersededCount: 0, watchedCount: 0, leaseCounts: { granted: 0, held: 0 } },
+      providers: { keptCount: 0, announcedCount: 0, cachedBytes: 0 },
+    },
+    store: { pendingCalls: 0 },
+    shards: undefined,
+  }
 }

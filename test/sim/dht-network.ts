@@ -1,8 +1,10 @@
 import { keyOfNode, type Key, type NodeId } from '../../ts/base/identity.ts'
 import { compareBytes } from '../../ts/base/bytes.ts'
+import { EspalierError } from '../../ts/base/error.ts'
 import type { Meter } from '../../ts/base/metrics.ts'
 import { Dht } from '../../ts/dht/dht.ts'
 import type { Address } from '../../ts/net/address.ts'
+import type { RpcPort } from '../../ts/net/rpc-port.ts'
 import { Rpc } from '../../ts/net/rpc.ts'
 import { simEnv } from '../../ts/sim/env.ts'
 import { SimNetwork, type SimNetworkOptions } from '../../ts/sim/network.ts'
@@ -21,11 +23,21 @@ export interface DhtNode {
   readonly metrics: Meter
 }
 
+interface NodeOptions {
+  /** Its wall clock is off by this. Default 0. */
+  readonly skewMs?: number
+  /** Default true. */
+  readonly serves?: boolean
+  /** Answers this kind of request with `LIMIT_EXCEEDED`. */
+  readonly refuses?: { readonly protocol: number }
+}
+
 /** Nodes with the table and the network services of the product, in simulated time. */
 export class DhtNetwork {
   readonly world: World
   readonly sim: SimNetwork
   readonly nodes: DhtNode[] = []
+  #made = 0
 
   constructor(seed: string, options: SimNetworkOptions = {}) {
     this.world = new World({ seed })
@@ -33,9 +45,9 @@ export class DhtNetwork {
   }
 
   /** Starts `count` nodes, each joining through the first. */
-  async grow(count: number): Promise<void> {
+  async grow(count: number, options: NodeOptions = {}): Promise<void> {
     for (let number = 0; number < count; number += 1) {
-      const node = this.#make()
+      const node = this.#make(options)
       await node.rpc.start()
       await node.dht.start()
       const [first] = this.nodes
@@ -63,13 +75,34 @@ export class DhtNetwork {
       .slice(0, count)
   }
 
-  #make(): DhtNode {
-    const { env, id } = simEnv(this.world, { name: `${this.nodes.length}` })
+  #make({ skewMs = 0, serves = true, refuses }: NodeOptions): DhtNode {
+    const { env: world, id } = simEnv(this.world, { name: `${this.#made}` })
+    this.#made += 1
+    const { clock } = world
+    const env = { ...world, clock: { ...clock, unixMs: () => clock.unixMs() + skewMs } }
     const transport = new SimTransport(this.sim, { id })
     const rpc = new Rpc({ transport, env }, { allowPrivate: false })
     const { address } = transport
     const store = memoryStore({ clock: env.clock })
-    const dht = new Dht({ rpc, env, store }, { serves: true, ownAddresses: () => [address] })
+    const port = refuses === undefined ? rpc : refusing(rpc, refuses.protocol)
+    const dht = new Dht({ rpc: port, env, store }, { serves, ownAddresses: () => (serves ? [address] : []) })
     return { id, address, rpc, dht, store, metrics: env.metrics }
+  }
+}
+
+function refusing(rpc: Rpc, protocol: number): RpcPort {
+  const refuse = (): never => {
+    throw new EspalierError('LIMIT_EXCEEDED', 'not here')
+  }
+  return {
+    localId: rpc.localId,
+    request: (...args) => rpc.request(...args),
+    handle: (type, handler) => rpc.handle(type, type.protocol === protocol ? refuse : handler),
+    openStream: (...args) => rpc.openStream(...args),
+    handleStream: (...args) => rpc.handleStream(...args),
+    connect: (...args) => rpc.connect(...args),
+    onPeer: (...args) => rpc.onPeer(...args),
+    addressesOf: (id) => rpc.addressesOf(id),
+    learn: (peer) => rpc.learn(peer),
   }
 }

@@ -25,9 +25,15 @@ export class Calls {
     this.#isOpen = true
   }
 
+  /** Throws `INVALID_STATE` before calls are taken, and `CLOSED` after the service has stopped. */
+  check(): void {
+    if (!this.#isOpen) throw new EspalierError('INVALID_STATE', 'the table is not started')
+    if (this.#stopped.aborted) throw new EspalierError('CLOSED', 'the node is stopping')
+  }
+
   /** Codes: `ABORTED`, `TIMEOUT`, `CLOSED`, `INVALID_STATE`, and those of `work`. */
   async run<T>(options: CallOptions, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    if (!this.#isOpen) throw new EspalierError('INVALID_STATE', 'the table is not started')
+    this.check()
     const scope = openScope(this.#env.clock, {
       ...options,
       stopped: this.#stopped,

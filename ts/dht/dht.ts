@@ -169,6 +169,7 @@ export class Dht {
     for (const repeat of this.#repeats) repeat.stop()
     this.#housekeeping?.cancel()
     this.providers.stop()
+    this.registers.stop()
     this.#stopping.abort()
     await this.#contacts.save()
   }

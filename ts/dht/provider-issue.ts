@@ -67,12 +67,9 @@ function* each({ ids, added }: Announced): Generator<Uint8Array> {
   yield* added
 }
 
-const scratch = Buffer.alloc(ID_BYTES)
-
-/** One character for each byte: half of what hexadecimal takes. To ask for the `buffer` of an id would make it one. */
+/** One character for each byte: half of what hexadecimal takes. */
 function nameOf(id: Uint8Array): string {
-  scratch.set(id)
-  return scratch.toString('latin1')
+  return Buffer.from(id.buffer, id.byteOffset, id.byteLength).toString('latin1')
 }
 
 function invalid(reason: string): EspalierError {

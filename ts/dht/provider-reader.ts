@@ -82,22 +82,16 @@ export class ProviderReader {
     ids: readonly Uint8Array[],
     signal: AbortSignal,
   ): Promise<ProviderPlan & { readonly providers: ReadonlyMap<NodeId, Provider> }> {
-    const question = this.#question(root, ids, signal)
-    const claimants = await this.#claimantsOf(question)
+    const claimants = await this.#claimantsOf(this.#question(root, ids, signal))
     const providers = new Map<NodeId, Provider>()
-    const work = planProviders(ids, (_, at) =>
-      (claimants[at] ?? []).map((known) => {
+    for (const all of claimants) {
+      for (const known of all) {
         const { provider } = known.claim
         if (!providers.has(provider)) providers.set(provider, addressOf(known))
-        return provider
-      }),
-    )
-    let step = work.next()
-    while (step.done !== true) {
-      if (question.pace.isOver(step.value)) await question.pace.rest()
-      step = work.next()
+      }
     }
-    return { ...step.value, providers }
+    const plan = planProviders(ids, (_, at) => (claimants[at] ?? []).map(({ claim }) => claim.provider))
+    return { ...plan, providers }
   }
 
   /** A provider did not have an id that it claims. Answers whether that proves a lie: then it is named no more. */
@@ -158,10 +152,7 @@ export class ProviderReader {
     let live = this.#live(root)
     for (const id of ids) {
       let count = 0
-      for (const { view } of live) {
-        if (view?.has(id).kind === 'yes' && !view.isMissed(id)) count += 1
-        if (count === least) break
-      }
+      for (const { view } of live) if (view?.has(id).kind === 'yes' && !view.isMissed(id)) count += 1
       if (count < least) return false
       if (!pace.isOver(live.length)) continue
       await pace.rest()

@@ -10,7 +10,6 @@ import {
   type RecordKind,
   type SignedRecord,
 } from '../base/record.ts'
-import { rowsWithPrefix } from '../storage/rows.ts'
 import type { Change, Row, Store } from '../storage/store.ts'
 import { HistoryShelf } from './history-shelf.ts'
 import type { PublicKeys } from './public-keys.ts'
@@ -22,6 +21,7 @@ import type { PutOutcome } from './wire.ts'
 
 /** First byte of a row's key: records kept for others, apart from those that this node published. */
 const STORED = 0
+const PAGE = 200
 
 /** A record that is offered for keeping. */
 export interface Offer {
@@ -40,6 +40,8 @@ export class RecordShelf {
   readonly #publicKeys: PublicKeys
   readonly #values: Values
   readonly #history: HistoryShelf
+  /** Bounded by the services that ask. */
+  readonly #listeners: ((entry: Entry) => void)[] = []
   /** Writes under way by place. Bounded by the requests being served. */
   readonly #writing = new Map<string, Promise<void>>()
 
@@ -65,6 +67,16 @@ export class RecordShelf {
     return this.#values.size
   }
 
+  /** Called with every record that is new here, when it is on disk. */
+  onKept(listener: (entry: Entry) => void): void {
+    this.#listeners.push(listener)
+  }
+
+  /** What is known of the record on a key, without reading it. */
+  entryOn(place: { readonly kind: RecordKind; readonly key: Key }): Entry | undefined {
+    return this.#values.get(place)
+  }
+
   /** Earlier records of registers. */
   get supersededCount(): number {
     return this.#history.size
@@ -77,8 +89,11 @@ export class RecordShelf {
 
   /** Reads all rows; one that is no longer good is deleted. Call it once, before anything else. */
   async load(): Promise<void> {
-    const stored = { table: 'records', prefix: Uint8Array.of(STORED) } as const
-    for await (const rows of rowsWithPrefix(this.#store, stored)) {
+    let from: Uint8Array = Uint8Array.of(STORED)
+    for (;;) {
+      const rows = (await this.#store.scan('records', { from, limit: PAGE })).filter(
+        ({ key }) => key[0] === STORED,
+      )
       const entries = await Promise.all(rows.map((row) => this.#readmit(row)))
       const bad: Change[] = rows
         .filter((_, at) => entries[at] === undefined)
@@ -88,6 +103,9 @@ export class RecordShelf {
         this.#env.log.warn('records that are no longer valid were removed', { count: bad.length })
         await this.#store.write(bad)
       }
+      const last = rows.at(-1)
+      if (last === undefined || rows.length < PAGE) break
+      from = Uint8Array.from([...last.key, 0])
     }
     await this.#history.load()
   }
@@ -113,6 +131,7 @@ export class RecordShelf {
     const isKept = verdict.kind === 'keep' || (verdict.kind === 'equivocation' && verdict.keep)
     if (isKept) {
       await this.#keep(entry, { record, publicKey: ownersKey })
+      for (const listener of this.#listeners) listener(entry)
       return { kind: 'stored' }
     }
     // The winner may still be on its way to the disk, and may fail there.

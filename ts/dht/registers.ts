@@ -7,10 +7,13 @@ import type { CallOptions } from '../net/transport.ts'
 import type { Calls } from './calls.ts'
 import type { Contacts } from './contacts.ts'
 import type { PublicKeys } from './public-keys.ts'
+import { LastRead } from './last-read.ts'
+import type { RegisterChange } from './newest-version.ts'
 import type { Publisher } from './publisher.ts'
 import type { RecordShelf } from './record-shelf.ts'
 import { RegisterHistory } from './register-history.ts'
 import { RegisterServer } from './register-server.ts'
+import { RegisterWatcher } from './register-watcher.ts'
 import { MAX_HISTORY } from './register-wire.ts'
 import { encodeRegister, subjectOfName, versionOf, type RegisterVersion } from './register.ts'
 import type { Found, Search } from './search.ts'
@@ -19,8 +22,6 @@ import type { Verifier } from './verifier.ts'
 /** Nodes that must show a register before its highest sequence is believed, where there are so many. */
 const ANSWERS = 3
 const LIFETIME_MS = 365 * 86_400_000
-/** Registers whose last version is remembered, about 4 KB each. */
-const MAX_READ = 256
 
 /** How a register is read. */
 export interface ReadOptions extends CallOptions {
@@ -56,10 +57,11 @@ export class Registers {
   readonly #shelf: RecordShelf
   readonly #history: RegisterHistory
   readonly #server: RegisterServer
+  readonly #watcher: RegisterWatcher
   readonly #k: number
   readonly #serves: boolean
-  /** The newest that was read, the latest read last. Bounded by {@link MAX_READ}. */
-  readonly #read = new Map<string, SignedRecord>()
+  /** Holders that forgot, or that show an old version again, take nothing back that was read. */
+  readonly #lastRead: LastRead
 
   constructor(deps: Deps, options: { readonly k: number; readonly serves: boolean }) {
     this.#self = deps.self
@@ -70,6 +72,8 @@ export class Registers {
     this.#shelf = deps.shelf
     this.#history = new RegisterHistory(deps)
     this.#server = new RegisterServer(deps)
+    this.#watcher = new RegisterWatcher(deps)
+    this.#lastRead = new LastRead(deps.env.crypto)
     this.#k = options.k
     this.#serves = options.serves
   }
@@ -133,7 +137,7 @@ export class Registers {
     return this.#calls.run(call, async (signal) => {
       const enough = consistency === 'one' ? ANSWERS : quorumOf(this.#k)
       const found = await this.#search.find({ ...wanted, enough }, { signal })
-      const record = this.#newest(`${owner} ${name}`, found.record)
+      const record = this.#lastRead.newest(wanted.key, found.record, this.#env.clock.unixMs())
       if (record === undefined) return undefined
       if (consistency === 'quorum') this.#checkQuorum(record, found)
       return versionOf(record)
@@ -159,9 +163,52 @@ export class Registers {
     })
   }
 
-  /** Answers others from now on, if this node serves. */
+  /**
+   * The owner's register `name` from now on: the newest version that is there, then each newer one as soon as it is
+   * heard of, never an older one. A consumer that is slow gets the newest alone. Done when `signal` aborts, when the
+   * consumer returns, and when the node stops. Codes: `INVALID_ARGUMENT`; of the first `next`: `LIMIT_EXCEEDED` (1,024
+   * registers at once), `CLOSED`, `INVALID_STATE`.
+   */
+  watch(
+    name: string,
+    options: {
+      readonly owner: NodeId
+      /** Only versions with a higher sequence. Default: all. */
+      readonly afterSequence?: number
+      readonly signal?: AbortSignal
+    },
+  ): AsyncIterableIterator<RegisterChange, undefined> {
+    const { owner, afterSequence = -1, signal } = options
+    const wanted = this.#wanted(name, owner)
+    const nowUnixMs = (): number => this.#env.clock.unixMs()
+    return this.#watcher.watch(wanted, {
+      after: afterSequence,
+      signal,
+      known: () => this.#lastRead.get(wanted.key, nowUnixMs()),
+      onNews: (record) => void this.#lastRead.newest(wanted.key, record, nowUnixMs()),
+    })
+  }
+
+  /** Registers that this node watches. */
+  get watchedCount(): number {
+    return this.#watcher.watchedCount
+  }
+
+  /** Leases that last: those that this node has granted to others, and those that others have granted to it. */
+  get leaseCounts(): { readonly granted: number; readonly held: number } {
+    return { granted: this.#server.leaseCount, held: this.#watcher.leaseCount }
+  }
+
+  /** Takes what others push, and answers them if this node serves. */
   load(): void {
+    this.#watcher.start()
     if (this.#serves) this.#server.start()
+  }
+
+  /** Everything that watches is done. */
+  stop(): void {
+    this.#watcher.stop()
+    this.#server.stop()
   }
 
   #wanted(name: string, owner: NodeId) {
@@ -180,22 +227,6 @@ export class Registers {
     if (found >= needed) return
     const message = `${found} nodes showed the register, ${needed} were needed`
     throw new EspalierError('QUORUM_FAILED', message, { details: { found, needed } })
-  }
-
-  /** Holders that forgot, or that show an old version again, take nothing back that was read. */
-  #newest(place: string, shown: SignedRecord | undefined): SignedRecord | undefined {
-    const known = this.#read.get(place)
-    const isKnownNewer =
-      known !== undefined &&
-      known.body.expiresUnixMs > this.#env.clock.unixMs() &&
-      (shown === undefined || known.body.sequence > shown.body.sequence)
-    const newest = isKnownNewer ? known : shown
-    this.#read.delete(place)
-    if (newest === undefined) return undefined
-    this.#read.set(place, newest)
-    const [oldest] = this.#read.keys()
-    if (this.#read.size > MAX_READ && oldest !== undefined) this.#read.delete(oldest)
-    return newest
   }
 }
 

@@ -214,6 +214,44 @@ const SERVICES: readonly NodeMetric[] = [
   },
   {
     kind: 'gauge',
+    name: 'watched_registers',
+    labels: [],
+    help: 'Registers that this node watches',
+    read: single(({ source }) => source.dht.registers.watchedCount),
+  },
+  {
+    kind: 'gauge',
+    name: 'register_leases',
+    labels: ['direction'],
+    help: 'Leases that last: granted to peers that watch registers (inbound), held by this node (outbound)',
+    read: byLabel(({ source }) => {
+      const { granted, held } = source.dht.registers.leaseCounts
+      return { inbound: granted, outbound: held }
+    }),
+  },
+  {
+    kind: 'counter',
+    name: 'lease_requests_total',
+    labels: labelsOf('leaseRequests'),
+    help: 'Leases of registers that peers asked for or ended, by outcome: granted, renewed, ended or the error code',
+    read: counted('leaseRequests'),
+  },
+  {
+    kind: 'counter',
+    name: 'register_pushes_total',
+    labels: labelsOf('registerPushes'),
+    help: 'Changes of registers pushed: sent (outbound) by outcome ok or the error code, received (inbound) new, known or the error code',
+    read: counted('registerPushes'),
+  },
+  {
+    kind: 'counter',
+    name: 'equivocations_total',
+    labels: labelsOf('equivocations'),
+    help: 'Owners of watched registers that signed two values under one sequence',
+    read: counted('equivocations'),
+  },
+  {
+    kind: 'gauge',
     name: 'stored_announcements',
     labels: [],
     help: 'Announcements of providers that are kept for others',

@@ -22,6 +22,8 @@ export interface MetricsSource {
     readonly recordCount: number
     readonly registers: {
       readonly supersededCount: number
+      readonly watchedCount: number
+      readonly leaseCounts: { readonly granted: number; readonly held: number }
     }
     readonly providers: {
       readonly keptCount: number

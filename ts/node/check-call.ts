@@ -53,6 +53,18 @@ export interface HistoryOptions extends CallOptions {
 }
 
 /**
+ * How to watch a named value.
+ *
+ * @category Named values
+ */
+export interface WatchOptions {
+  /** Only versions with a higher sequence, for who has seen that one already. Default: the present one too. */
+  readonly afterSequence?: number
+  /** Ends the watch: what iterates over it is done. */
+  readonly signal?: AbortSignal
+}
+
+/**
  * How to look for a node.
  *
  * @category Watching
@@ -75,6 +87,7 @@ const SECURE = { secure: flag({ default: false }) }
 const READ = { ...CALL, ...SECURE, consistency: oneOf(['one', 'quorum'], { default: 'one' }) }
 const GET = { ...READ, owner: optional(text()) }
 const HISTORY = { ...CALL, limit: integer({ min: 1, max: MAX_HISTORY, default: MAX_HISTORY }) }
+const WATCH = { ...SIGNAL, afterSequence: optional(integer({ min: 0, max: Number.MAX_SAFE_INTEGER })) }
 const LOOKUP = { ...CALL, ...SECURE }
 
 /** Throws `INVALID_ARGUMENT`. */
@@ -118,6 +131,20 @@ export function checkHistory(
   checkName(name)
   const { limit, ...call } = checkOptions(options, HISTORY)
   return { ...callOf(call), owner: parseNodeId(owner as string), limit }
+}
+
+/** Throws `INVALID_ARGUMENT`. */
+export function checkWatch(
+  { owner, name }: { readonly owner: unknown; readonly name: unknown },
+  options: unknown,
+): WatchOptions & { readonly owner: NodeId } {
+  checkName(name)
+  const { signal, afterSequence } = checkOptions(options, WATCH)
+  return {
+    owner: parseNodeId(owner as string),
+    ...(signal === undefined ? {} : { signal }),
+    ...(afterSequence === undefined ? {} : { afterSequence }),
+  }
 }
 
 /** Throws `INVALID_ARGUMENT`. */

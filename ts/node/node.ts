@@ -129,7 +129,7 @@ export class EspalierNode implements AsyncDisposable {
     return this.#running().providers
   }
 
-  /** Small named values: write, read, read what they were before. */
+  /** Small named values: write, read, read what they were before, watch. */
   get registers(): NodeRegisters {
     return this.#running().registers
   }

@@ -1,13 +1,16 @@
 import type { NodeId } from '../base/identity.ts'
+import type { RegisterChange } from '../dht/newest-version.ts'
 import type { RegisterVersion } from '../dht/register.ts'
 import type { Registers } from '../dht/registers.ts'
 import {
   checkHistory,
   checkPutValue,
   checkReadValue,
+  checkWatch,
   type HistoryOptions,
   type PutValueOptions,
   type ReadValueOptions,
+  type WatchOptions,
 } from './check-call.ts'
 
 /**
@@ -75,5 +78,41 @@ export class NodeRegisters {
     options: HistoryOptions = {},
   ): Promise<readonly RegisterVersion[]> {
     return this.#registers.history(name, checkHistory({ owner, name }, options))
+  }
+
+  /**
+   * The register `name` of `owner` from now on: first the newest version that is there, then each newer one as soon as
+   * this node hears of it, every one verified, never an older one. The nodes nearest to the register push its changes,
+   * as long as they grant a lease; where none does, the register is read again every 22 to 38 minutes, and more
+   * often at first. A consumer that is slow gets the newest version alone. What counts as a change is what the owner wrote:
+   * that a version expires is none.
+   *
+   * The watch begins with the first step of the iteration and ends with it, when `signal` aborts, and when the node
+   * stops; the iteration is then done, without an error. Several watches of one register cost no more than one. Codes:
+   * `INVALID_ARGUMENT`; of the first step `LIMIT_EXCEEDED` (1,024 registers at once) and `CLOSED`.
+   *
+   * @example
+   * ```ts
+   * import { localNetwork } from 'espalier/testing'
+   *
+   * const network = await localNetwork(3)
+   * const [alice, bob] = network.nodes
+   * await alice!.registers.set('season', Buffer.from('winter'))
+   * const seen: string[] = []
+   * for await (const { value } of bob!.registers.watch(alice!.id, 'season')) {
+   *   seen.push(Buffer.from(value).toString())
+   *   if (seen.length === 2) break
+   *   await alice!.registers.set('season', Buffer.from('spring'))
+   * }
+   * console.log(seen) // [ 'winter', 'spring' ]
+   * await network.stop()
+   * ```
+   */
+  watch(
+    owner: string,
+    name: string,
+    options: WatchOptions = {},
+  ): AsyncIterableIterator<RegisterChange, undefined> {
+    return this.#registers.watch(name, checkWatch({ owner, name }, options))
   }
 }

@@ -148,7 +148,7 @@ function fakeNode(): MetricsSource & { readonly fetches: number } {
       evenness: 1,
       networkSize: undefined,
       recordCount: 0,
-      registers: { supersededCount: 0 },
+      registers: { supersededCount: 0, watchedCount: 0, leaseCounts: { granted: 0, held: 0 } },
       providers: { keptCount: 0, announcedCount: 0, cachedBytes: 0 },
     },
     store: { pendingCalls: 0 },

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
-import { keyOfRecord, signRecords, type SignedRecord } from '../../../../ts/base/record.ts'
-import { compareVersions, encodeRegister, subjectOfName } from '../../../../ts/dht/register.ts'
+import { keyOfRecord, type SignedRecord } from '../../../../ts/base/record.ts'
+import { compareVersions, subjectOfName } from '../../../../ts/dht/register.ts'
 import { getHistory } from '../../../../ts/dht/register-wire.ts'
-import { putRecord } from '../../../../ts/dht/wire.ts'
 import { FakeNetwork, FakeNode, networkOf, stopAll } from '../fake-network.ts'
+import { SENDER, offerTo, recordOf } from './fixture.ts'
 
 const DAY_MS = 86_400_000
 /** A month passes without a month of upkeep. */
@@ -14,7 +14,6 @@ const QUIET = {
   republishIntervalMs: DAY_MS,
   sweepIntervalMs: DAY_MS,
 }
-const SENDER = { serves: false, addresses: [] }
 
 describe('the history of a register', () => {
   test('is what it said before, newest first, as far back as its keepers go', async () => {
@@ -212,30 +211,6 @@ describe('a keeper', () => {
   })
 })
 
-interface RecordChange {
-  readonly sequence: number
-  readonly name?: string
-  readonly value?: number
-  readonly payload?: Uint8Array
-  readonly lifetimeMs?: number
-  readonly expiresUnixMs?: number
-}
-
-function recordOf(author: FakeNode, change: RecordChange): SignedRecord {
-  const { sequence, name = 'name', value = sequence, lifetimeMs = 300 * DAY_MS } = change
-  const issuedUnixMs = author.env.clock.unixMs()
-  const { payload = encodeRegister(Uint8Array.of(value)), expiresUnixMs = issuedUnixMs + lifetimeMs } = change
-  const subject = subjectOfName(author.env.crypto, name)
-  const kind = 'REGISTER_POINTER' as const
-  const body = { kind, subject, owner: author.id, sequence, issuedUnixMs, expiresUnixMs, payload }
-  return signRecords(author.env.crypto, [body])[0]!
-}
-
-function offerTo(keeper: FakeNode, author: FakeNode, record: SignedRecord) {
-  const { publicKey } = author.env.crypto
-  return author.port.request(keeper.peer, putRecord, { sender: SENDER, record, publicKey })
-}
-
 /** What `keeper` tells of the register `name` of `owner`. */
 function ask(asker: FakeNode, keeper: FakeNode, owner: FakeNode, earlier = 8) {
   const subject = subjectOfName(owner.env.crypto, 'name')
@@ -250,7 +225,7 @@ async function pair(limits: ConstructorParameters<typeof FakeNode>[1] = {}) {
   const author = new FakeNode(network, { ...QUIET, serves: false })
   await keeper.dht.start()
   await author.dht.start()
-  const put = (change: RecordChange) => offerTo(keeper, author, recordOf(author, change))
+  const put = (change: Parameters<typeof recordOf>[1]) => offerTo(keeper, author, recordOf(author, change))
   const kept = async () => (await ask(author, keeper, author)).map(({ body }) => body.sequence)
   return { network, keeper, author, put, kept, stop: () => stopAll([keeper, author]) }
 }

@@ -5,6 +5,7 @@ import { EspalierError } from '../../../../ts/base/error.ts'
 import { keyFromBytes } from '../../../../ts/base/identity.ts'
 import { decodeRecord, encodeRecord, type SignedRecord } from '../../../../ts/base/record.ts'
 import { MAX_HISTORY, getHistory } from '../../../../ts/dht/register-wire.ts'
+import { MAX_LEASE_MS, endLease, leaseRegister, pushRegister } from '../../../../ts/dht/watch-wire.ts'
 import type { Sender } from '../../../../ts/dht/wire.ts'
 import type { MessageType } from '../../../../ts/net/message.ts'
 
@@ -12,6 +13,7 @@ const VECTORS = new URL('../../../vectors/records/', import.meta.url)
 const records = readRecords()
 const record = records[0]!
 const key = keyFromBytes(new Uint8Array(32).fill(0x11))
+const hash = new Uint8Array(32).fill(0x44)
 const sender: Sender = { serves: true, addresses: [{ host: '192.0.2.1', port: 4_840 }] }
 const client: Sender = { serves: false, addresses: [] }
 
@@ -20,6 +22,16 @@ const cases: readonly Case[] = [
   ...request(getHistory, 'newest alone', { sender: client, key, earlier: 0 }),
   ...response(getHistory, 'two', records.slice(0, 2)),
   ...response(getHistory, 'nothing', []),
+  ...request(leaseRegister, 'nothing known', { sender: client, key, leaseMs: 600_000, known: undefined }),
+  ...request(leaseRegister, 'one version known', { sender, key, leaseMs: 1, known: hash }),
+  ...response(leaseRegister, 'with a record', { leaseMs: 600_000, record }),
+  ...response(leaseRegister, 'without one', { leaseMs: 60_000, record: undefined }),
+  ...request(endLease, 'plain', { sender, key }),
+  ...response(endLease, 'it was there', true),
+  ...response(endLease, 'it was not', false),
+  ...request(pushRegister, 'plain', { sender, record }),
+  ...response(pushRegister, 'new', true),
+  ...response(pushRegister, 'known', false),
 ]
 
 test('the bytes of every message about registers never change', () => {
@@ -56,6 +68,22 @@ describe('the largest of everything fits its limit', () => {
       getHistory.maxRequestBytes,
     ],
     ['getHistory answer', getHistory.encodeResponse(all), getHistory.maxResponseBytes],
+    [
+      'leaseRegister',
+      leaseRegister.encodeRequest({ sender: most, key, leaseMs: MAX_LEASE_MS, known: hash }),
+      leaseRegister.maxRequestBytes,
+    ],
+    [
+      'leaseRegister answer',
+      leaseRegister.encodeResponse({ leaseMs: MAX_LEASE_MS, record: largest }),
+      leaseRegister.maxResponseBytes,
+    ],
+    ['endLease', endLease.encodeRequest({ sender: most, key }), endLease.maxRequestBytes],
+    [
+      'pushRegister',
+      pushRegister.encodeRequest({ sender: most, record: largest }),
+      pushRegister.maxRequestBytes,
+    ],
   ])('%s', (_, encoded, maxBytes) => {
     expect(encoded.byteLength).toBeLessThanOrEqual(maxBytes)
   })
@@ -67,6 +95,16 @@ test('more than eight earlier records can be neither asked for nor told', () => 
 
   expect(codeOf(() => getHistory.decodeRequest(asked))).toBe('PROTOCOL_VIOLATION')
   expect(codeOf(() => getHistory.decodeResponse(told))).toBe('PROTOCOL_VIOLATION')
+})
+
+test('a lease of no time, or of more than ten minutes, can be neither asked for nor granted', () => {
+  for (const leaseMs of [0, MAX_LEASE_MS + 1]) {
+    const asked = leaseRegister.encodeRequest({ sender, key, leaseMs, known: undefined })
+    const granted = leaseRegister.encodeResponse({ leaseMs, record: undefined })
+
+    expect(codeOf(() => leaseRegister.decodeRequest(asked))).toBe('PROTOCOL_VIOLATION')
+    expect(codeOf(() => leaseRegister.decodeResponse(granted))).toBe('PROTOCOL_VIOLATION')
+  }
 })
 
 interface Case {
