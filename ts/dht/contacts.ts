@@ -5,6 +5,7 @@ import { keyOfNode, nodeIdFromBytes, type Key, type NodeId } from '../base/ident
 import type { Address } from '../net/address.ts'
 import type { MessageType } from '../net/message.ts'
 import type { Caller, RpcPort } from '../net/rpc-port.ts'
+import { rowsWithPrefix } from '../storage/rows.ts'
 import type { Change, Store } from '../storage/store.ts'
 import type { Departure } from './bucket.ts'
 import { networkPlaceOf, NOWHERE, type NetworkKnowledge } from './diversity.ts'
@@ -32,8 +33,9 @@ const MAX_NEWCOMERS = 256
 /** Changes that are kept for another try when they can't be written: as many contacts as a table has room for, and more. */
 const MAX_UNSAVED = 8_192
 
-/** Rows of one write or scan. */
+/** Rows of one write. */
 const PAGE = 500
+const ALL = new Uint8Array(0)
 
 /** One request; without a signal it goes on to its answer or its time-out, whatever becomes of its caller. */
 interface Question<Request, Response> {
@@ -158,13 +160,8 @@ export class Contacts {
   /** The saved table, for {@link ping}: a peer enters only after it has answered again. */
   async load(): Promise<Peer[]> {
     const peers: Peer[] = []
-    let from: Uint8Array = Uint8Array.of(0)
-    for (;;) {
-      const rows = await this.#store.scan('peers', { from, limit: PAGE })
+    for await (const rows of rowsWithPrefix(this.#store, { table: 'peers', prefix: ALL })) {
       for (const { key, value } of rows) peers.push(...decodeRow(key, value))
-      const last = rows.at(-1)
-      if (last === undefined || rows.length < PAGE) break
-      from = Uint8Array.from([...last.key, 0])
     }
     for (const peer of peers) {
       this.#unproved.add(peer.id)

@@ -3,6 +3,7 @@ import type { Env } from '../base/env.ts'
 import { toEspalierError } from '../base/error.ts'
 import { keyFromBytes, type Key } from '../base/identity.ts'
 import { keyOfRecord, type SignedRecord } from '../base/record.ts'
+import { rowsWithPrefix } from '../storage/rows.ts'
 import type { Change, Row, Store } from '../storage/store.ts'
 import type { PublicKeys } from './public-keys.ts'
 import { decodeStored } from './stored-record.ts'
@@ -14,7 +15,6 @@ import type { Verifier } from './verifier.ts'
 const SUPERSEDED = 7
 /** A superseded record is kept for so long, or until it expires if that is sooner. */
 const LIFETIME_MS = 30 * 86_400_000
-const PAGE = 200
 const KEY_BYTES = 1 + 32 + 8
 
 /** What has to be written with a newer record. */
@@ -53,11 +53,8 @@ export class HistoryShelf {
 
   /** Reads all rows; one that is no longer good is deleted. Call it once, before anything else. */
   async load(): Promise<void> {
-    let from: Uint8Array = Uint8Array.of(SUPERSEDED)
-    for (;;) {
-      const rows = (await this.#store.scan('records', { from, limit: PAGE })).filter(
-        ({ key }) => key[0] === SUPERSEDED,
-      )
+    const superseded = { table: 'records', prefix: Uint8Array.of(SUPERSEDED) } as const
+    for await (const rows of rowsWithPrefix(this.#store, superseded)) {
       const bad: Change[] = []
       for (const row of rows) {
         const entry = await this.#readmit(row)
@@ -65,9 +62,6 @@ export class HistoryShelf {
         else this.#superseded.add(entry)
       }
       if (bad.length > 0) await this.#store.write(bad)
-      const last = rows.at(-1)
-      if (last === undefined || rows.length < PAGE) return
-      from = Uint8Array.from([...last.key, 0])
     }
   }
 

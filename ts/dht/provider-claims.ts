@@ -30,7 +30,7 @@ export class Claims {
 
   /** Puts a question to a summary. The first time, as far as memory goes, it counts as one that chance may answer. */
   ask(view: SummaryView, id: Uint8Array): Answer {
-    const answer = view.has(id)
+    const { answer, fingerprint } = view.ask(id)
     if (answer.kind === 'unknown' || (answer.kind === 'yes' && answer.isExact)) return answer
     const tally = this.#tally(view.name.provider)
     let tested = tally.tested.get(view)
@@ -38,7 +38,7 @@ export class Claims {
       tested = new TestedIds(view.shape)
       tally.tested.set(view, tested)
     }
-    const isNew = tested.add(view.fingerprintOf(id), { isClaimed: answer.kind === 'yes' })
+    const isNew = tested.add(fingerprint, { isClaimed: answer.kind === 'yes' })
     if (isNew) tally.expected += 2 ** -view.shape.parameter
     return answer
   }
@@ -49,10 +49,9 @@ export class Claims {
    * false positives would look like a lie.
    */
   onMissed(view: SummaryView, id: Uint8Array): boolean {
-    const answer = view.has(id)
+    const { answer, fingerprint } = view.ask(id)
     if (answer.kind !== 'yes') return false
     const tally = this.#tally(view.name.provider)
-    const fingerprint = view.fingerprintOf(id)
     const counts = answer.isExact || tally.tested.get(view)?.hasClaimed(fingerprint) === true
     if (!counts || tally.isReported || tally.missed.size >= MAX_MISSES) return false
     tally.missed.add(fingerprint)

@@ -67,9 +67,12 @@ function* each({ ids, added }: Announced): Generator<Uint8Array> {
   yield* added
 }
 
-/** One character for each byte: half of what hexadecimal takes. */
+const scratch = Buffer.alloc(ID_BYTES)
+
+/** One character for each byte: half of what hexadecimal takes. To ask for the `buffer` of an id would make it one. */
 function nameOf(id: Uint8Array): string {
-  return Buffer.from(id.buffer, id.byteOffset, id.byteLength).toString('latin1')
+  scratch.set(id)
+  return scratch.toString('latin1')
 }
 
 function invalid(reason: string): EspalierError {

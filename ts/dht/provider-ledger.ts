@@ -3,6 +3,7 @@ import { CborReader, CborWriter } from '../base/codec.ts'
 import type { Env } from '../base/env.ts'
 import { EspalierError } from '../base/error.ts'
 import { MAX_RECORD_BYTES, decodeRecord, encodeRecord, type SignedRecord } from '../base/record.ts'
+import { rowsWithPrefix } from '../storage/rows.ts'
 import type { Change, Row, Store } from '../storage/store.ts'
 import { decodeProvider } from './provider-record.ts'
 import { ID_BYTES, hashOfIndex, indexOf, segmentsOf, type EncodedSummary } from './provider-summary.ts'
@@ -178,17 +179,8 @@ export class ProviderLedger {
 
   /** All rows whose keys begin with `prefix`, in order. */
   async *#rows(prefix: Uint8Array): AsyncGenerator<Row> {
-    let from = prefix
-    for (;;) {
-      const rows = await this.#store.scan('records', { from, limit: PAGE })
-      for (const row of rows) {
-        if (!equalBytes(row.key.subarray(0, prefix.byteLength), prefix)) return
-        yield row
-      }
-      const last = rows.at(-1)
-      if (last === undefined || rows.length < PAGE) return
-      from = Uint8Array.from([...last.key, 0])
-    }
+    const wanted = { table: 'records', prefix, limit: PAGE } as const
+    for await (const rows of rowsWithPrefix(this.#store, wanted)) yield* rows
   }
 }
 

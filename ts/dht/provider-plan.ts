@@ -14,24 +14,33 @@ export interface ProviderPlan {
 
 /**
  * Deals ids to those who claim them so that nobody has much more to serve than the others: the rarest ids
- * first, each to the candidate with the fewest so far.
+ * first, each to the candidate with the fewest so far. Yields what each bit of the work took: a million ids are
+ * too many for one turn.
  */
-export function planProviders(
+export function* planProviders(
   ids: readonly Uint8Array[],
   candidatesOf: (id: Uint8Array, at: number) => readonly NodeId[],
-): ProviderPlan {
+): Generator<number, ProviderPlan, undefined> {
   const loads = new Map<NodeId, number>()
   const chosen = new Map<number, NodeId>()
-  for (const wanted of byRarity(ids.map((id, at) => ({ at, candidates: candidatesOf(id, at) })))) {
-    for (const { at, candidates } of wanted) {
-      let best: NodeId | undefined
-      for (const id of candidates) {
-        if (best === undefined || (loads.get(id) ?? 0) < (loads.get(best) ?? 0)) best = id
-      }
-      if (best === undefined) continue
+  /** By the number of candidates. */
+  const groups: Wanted[][] = []
+  for (const [at, id] of ids.entries()) {
+    const candidates = candidatesOf(id, at)
+    const group = (groups[candidates.length] ??= [])
+    group.push({ at, candidates })
+    yield candidates.length
+  }
+  for (const { at, candidates } of groups.flat()) {
+    let best: NodeId | undefined
+    for (const id of candidates) {
+      if (best === undefined || (loads.get(id) ?? 0) < (loads.get(best) ?? 0)) best = id
+    }
+    if (best !== undefined) {
       chosen.set(at, best)
       loads.set(best, (loads.get(best) ?? 0) + 1)
     }
+    yield candidates.length
   }
   const assignments = new Map<NodeId, Uint8Array[]>()
   const missing: Uint8Array[] = []
@@ -40,6 +49,7 @@ export function planProviders(
     if (provider === undefined) missing.push(id)
     else if (assignments.has(provider)) assignments.get(provider)?.push(id)
     else assignments.set(provider, [id])
+    yield 1
   }
   return { assignments, missing }
 }
@@ -47,15 +57,4 @@ export function planProviders(
 interface Wanted {
   readonly at: number
   readonly candidates: readonly NodeId[]
-}
-
-/** Those with one candidate, with two, and so on, each in the order in which they were given: a million take no sort. */
-function byRarity(all: readonly Wanted[]): readonly (readonly Wanted[])[] {
-  const groups: Wanted[][] = []
-  for (const wanted of all) {
-    const group = (groups[wanted.candidates.length] ??= [])
-    group.push(wanted)
-  }
-  // Numbers of candidates that no id has leave holes.
-  return groups.filter((group) => group.length > 0)
 }

@@ -82,16 +82,22 @@ export class ProviderReader {
     ids: readonly Uint8Array[],
     signal: AbortSignal,
   ): Promise<ProviderPlan & { readonly providers: ReadonlyMap<NodeId, Provider> }> {
-    const claimants = await this.#claimantsOf(this.#question(root, ids, signal))
+    const question = this.#question(root, ids, signal)
+    const claimants = await this.#claimantsOf(question)
     const providers = new Map<NodeId, Provider>()
-    for (const all of claimants) {
-      for (const known of all) {
+    const work = planProviders(ids, (_, at) =>
+      (claimants[at] ?? []).map((known) => {
         const { provider } = known.claim
         if (!providers.has(provider)) providers.set(provider, addressOf(known))
-      }
+        return provider
+      }),
+    )
+    let step = work.next()
+    while (step.done !== true) {
+      if (question.pace.isOver(step.value)) await question.pace.rest()
+      step = work.next()
     }
-    const plan = planProviders(ids, (_, at) => (claimants[at] ?? []).map(({ claim }) => claim.provider))
-    return { ...plan, providers }
+    return { ...step.value, providers }
   }
 
   /** A provider did not have an id that it claims. Answers whether that proves a lie: then it is named no more. */
@@ -152,7 +158,10 @@ export class ProviderReader {
     let live = this.#live(root)
     for (const id of ids) {
       let count = 0
-      for (const { view } of live) if (view?.has(id).kind === 'yes' && !view.isMissed(id)) count += 1
+      for (const { view } of live) {
+        if (view?.has(id).kind === 'yes' && !view.isMissed(id)) count += 1
+        if (count === least) break
+      }
       if (count < least) return false
       if (!pace.isOver(live.length)) continue
       await pace.rest()

@@ -12,6 +12,7 @@ import {
   type SignedRecord,
 } from '../base/record.ts'
 import { KeyedLock } from '../storage/keyed-lock.ts'
+import { rowsWithPrefix } from '../storage/rows.ts'
 import type { Change, Row, Store } from '../storage/store.ts'
 import { ProviderPlaces, type ProviderEntry, type ProviderLimits } from './provider-places.ts'
 import { decodeProvider } from './provider-record.ts'
@@ -21,7 +22,6 @@ import type { Verifier } from './verifier.ts'
 
 /** First byte of a row's key in `records`: announcements that this node keeps for others. */
 const ANNOUNCED = 3
-const PAGE = 200
 
 /** An announcement that is offered for keeping. */
 export interface ProviderOffer {
@@ -65,11 +65,8 @@ export class ProviderShelf {
 
   /** Reads all rows; one that is no longer good is deleted. Call it once, before anything else. */
   async load(): Promise<void> {
-    let from: Uint8Array = Uint8Array.of(ANNOUNCED)
-    for (;;) {
-      const rows = (await this.#store.scan('records', { from, limit: PAGE })).filter(
-        ({ key }) => key[0] === ANNOUNCED,
-      )
+    const announced = { table: 'records', prefix: Uint8Array.of(ANNOUNCED) } as const
+    for await (const rows of rowsWithPrefix(this.#store, announced)) {
       const entries = await Promise.all(rows.map((row) => this.#readmit(row)))
       const bad: Change[] = rows
         .filter((_, at) => entries[at] === undefined)
@@ -79,9 +76,6 @@ export class ProviderShelf {
         this.#env.log.warn('announcements that are no longer valid were removed', { count: bad.length })
         await this.#store.write(bad)
       }
-      const last = rows.at(-1)
-      if (last === undefined || rows.length < PAGE) return
-      from = Uint8Array.from([...last.key, 0])
     }
   }
 

@@ -69,11 +69,16 @@ export function summaryKey(crypto: Pick<NodeCrypto, 'deriveKey'>, name: SummaryN
 const scratch = new Uint32Array(2)
 
 /** The number from 0 to count·2^parameter − 1 that stands for an id of 32 bytes in a set. */
-export function valueOf(id: Uint8Array, key: SipKey, { count, parameter }: SummaryShape): number {
+export function valueOf(id: Uint8Array, key: SipKey, shape: SummaryShape): number {
   sipHash(key, id, scratch)
+  return valueOfHash(scratch, shape)
+}
+
+/** The same, of both halves of the hash. */
+export function valueOfHash(hash: Uint32Array, { count, parameter }: SummaryShape): number {
   // The upper half says which of `count` stretches, the lower one the place in it: every product is exact.
-  const stretch = Math.floor(((scratch[0] ?? 0) * count) / 0x1_0000_0000)
-  return stretch * 2 ** parameter + ((scratch[1] ?? 0) >>> (32 - parameter))
+  const stretch = Math.floor(((hash[0] ?? 0) * count) / 0x1_0000_0000)
+  return stretch * 2 ** parameter + ((hash[1] ?? 0) >>> (32 - parameter))
 }
 
 /**

@@ -11,7 +11,7 @@ import {
   isShape,
   segmentsOf,
   summaryKey,
-  valueOf,
+  valueOfHash,
   type SummaryName,
   type SummaryShape,
 } from './provider-summary.ts'
@@ -30,6 +30,10 @@ export type Answer =
   | { readonly kind: 'yes'; readonly isExact: boolean }
   | { readonly kind: 'no' }
   | { readonly kind: 'unknown'; readonly position: number }
+
+const ADDED: Answer = { kind: 'yes', isExact: true }
+const CLAIMED: Answer = { kind: 'yes', isExact: false }
+const DENIED: Answer = { kind: 'no' }
 
 const scratch = new Uint32Array(2)
 
@@ -124,19 +128,15 @@ export class SummaryView {
 
   /** Whether the provider says that it has an id of 32 bytes. */
   has(id: Uint8Array): Answer {
-    if (this.#added.size > 0 && this.#added.has(toHex(id))) return { kind: 'yes', isExact: true }
-    const value = valueOf(id, this.#key, this.shape)
-    const position = this.#positionOf(value)
-    if (position === undefined) return { kind: 'no' }
-    const values = this.#segments[position]
-    if (values === undefined) return { kind: 'unknown', position }
-    return includes(values, value) ? { kind: 'yes', isExact: false } : { kind: 'no' }
+    return this.ask(id).answer
   }
 
-  /** 32 bits that stand for an id in this summary, and for another in any other. */
-  fingerprintOf(id: Uint8Array): number {
+  /** The same, with 32 bits that stand for the id in this summary, and for another one in any other. */
+  ask(id: Uint8Array): { readonly answer: Answer; readonly fingerprint: number } {
     sipHash(this.#key, id, scratch)
-    return scratch[1] ?? 0
+    const fingerprint = scratch[1] ?? 0
+    const isAdded = this.#added.size > 0 && this.#added.has(toHex(id))
+    return { fingerprint, answer: isAdded ? ADDED : this.#answer(valueOfHash(scratch, this.shape)) }
   }
 
   /** The provider did not have an id. Whether that is news: false for one that it does not claim, or that is known to be missing. */
@@ -148,6 +148,14 @@ export class SummaryView {
 
   isMissed(id: Uint8Array): boolean {
     return this.#missed.size > 0 && this.#missed.has(toHex(id))
+  }
+
+  #answer(value: number): Answer {
+    const position = this.#positionOf(value)
+    if (position === undefined) return DENIED
+    const values = this.#segments[position]
+    if (values === undefined) return { kind: 'unknown', position }
+    return includes(values, value) ? CLAIMED : DENIED
   }
 
   /** The last segment that begins at or below `value`; equal numbers over its edge are found in either. */

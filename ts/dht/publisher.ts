@@ -13,6 +13,7 @@ import {
   type RecordBody,
   type SignedRecord,
 } from '../base/record.ts'
+import { rowsWithPrefix } from '../storage/rows.ts'
 import type { Store } from '../storage/store.ts'
 import type { Contacts } from './contacts.ts'
 import { compareDistance } from './key.ts'
@@ -26,7 +27,6 @@ import { putRecord, type PutOutcome } from './wire.ts'
 const PUBLISHED = 1
 /** First byte of the key of a row that holds the last sequence that was signed for a place. */
 const SIGNED = 2
-const PAGE = 100
 /** Nodes remembered to have this node's public key. */
 const MAX_INFORMED = 4_096
 
@@ -142,21 +142,16 @@ export class Publisher {
    */
   async republish(signal: AbortSignal): Promise<number> {
     let count = 0
-    let from: Uint8Array = Uint8Array.of(PUBLISHED)
-    for (;;) {
-      const rows = (await this.#store.scan('records', { from, limit: PAGE })).filter(
-        ({ key }) => key[0] === PUBLISHED,
-      )
+    const published = { table: 'records', prefix: Uint8Array.of(PUBLISHED) } as const
+    for await (const rows of rowsWithPrefix(this.#store, published)) {
       for (const { value } of rows) {
         const record = readRow(value)
         if (record === undefined || record.body.kind === 'NODE_AD') continue
         await this.place(record, signal)
         count += 1
       }
-      const last = rows.at(-1)
-      if (last === undefined || rows.length < PAGE) return count
-      from = Uint8Array.from([...last.key, 0])
     }
+    return count
   }
 
   /** Around this node itself the table knows who is nearest: the look-arounds keep it so. */

@@ -10,6 +10,7 @@ import {
   type RecordKind,
   type SignedRecord,
 } from '../base/record.ts'
+import { rowsWithPrefix } from '../storage/rows.ts'
 import type { Change, Row, Store } from '../storage/store.ts'
 import { HistoryShelf } from './history-shelf.ts'
 import type { PublicKeys } from './public-keys.ts'
@@ -21,7 +22,6 @@ import type { PutOutcome } from './wire.ts'
 
 /** First byte of a row's key: records kept for others, apart from those that this node published. */
 const STORED = 0
-const PAGE = 200
 
 /** A record that is offered for keeping. */
 export interface Offer {
@@ -89,11 +89,8 @@ export class RecordShelf {
 
   /** Reads all rows; one that is no longer good is deleted. Call it once, before anything else. */
   async load(): Promise<void> {
-    let from: Uint8Array = Uint8Array.of(STORED)
-    for (;;) {
-      const rows = (await this.#store.scan('records', { from, limit: PAGE })).filter(
-        ({ key }) => key[0] === STORED,
-      )
+    const stored = { table: 'records', prefix: Uint8Array.of(STORED) } as const
+    for await (const rows of rowsWithPrefix(this.#store, stored)) {
       const entries = await Promise.all(rows.map((row) => this.#readmit(row)))
       const bad: Change[] = rows
         .filter((_, at) => entries[at] === undefined)
@@ -103,9 +100,6 @@ export class RecordShelf {
         this.#env.log.warn('records that are no longer valid were removed', { count: bad.length })
         await this.#store.write(bad)
       }
-      const last = rows.at(-1)
-      if (last === undefined || rows.length < PAGE) break
-      from = Uint8Array.from([...last.key, 0])
     }
     await this.#history.load()
   }

@@ -1,5 +1,6 @@
 import { EspalierError } from '../base/error.ts'
 import type { Change, Row } from '../storage/store.ts'
+import type { Table } from '../storage/table-store.ts'
 import type { BytePool } from './byte-pool.ts'
 
 /** In the column of values: the row was torn. */
@@ -7,7 +8,7 @@ const TORN = -1
 const FIRST_ROOM = 8
 
 /** The rows of one table on a simulated disk, in columns of numbers of a {@link BytePool}. */
-export class DiskTable {
+export class DiskTable implements Table {
   readonly #pool: BytePool
   /** Columns of `#count` rows in no order. Bounded by what the owner of the table keeps. */
   #keys = new Int32Array(0)

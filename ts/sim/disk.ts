@@ -1,8 +1,9 @@
 import type { Clock } from '../base/clock.ts'
 import { EspalierError } from '../base/error.ts'
 import { checkOptions, flag, number, type CheckedTable } from '../base/options.ts'
-import { checkChanges, checkKey, checkLimit, checkTable, closedError } from '../storage/checks.ts'
-import type { Change, Row, Store, TableName } from '../storage/store.ts'
+import { closedError } from '../storage/checks.ts'
+import type { Change, Store, TableName } from '../storage/store.ts'
+import { TableStore } from '../storage/table-store.ts'
 import { BytePool } from './byte-pool.ts'
 import { DiskTable } from './disk-table.ts'
 import type { SeededRng } from './rng.ts'
@@ -49,7 +50,7 @@ export class SimDisk {
   /** Writes that are not on disk yet. Bounded by what the node writes within `writeMs`. */
   readonly #underWay = new Set<readonly Change[]>()
   #faults: CheckedTable<typeof FAULTS> = checkOptions({}, FAULTS)
-  #open: DiskStore | undefined
+  #open: TableStore | undefined
 
   /** @internal */
   constructor(
@@ -82,7 +83,11 @@ export class SimDisk {
     if (this.#open?.isClosed === false) {
       throw new EspalierError('STORAGE_BUSY', 'another process has the store open')
     }
-    this.#open = new DiskStore(this)
+    this.#open = new TableStore({
+      table: (name) => this.#table(name),
+      write: (changes) => this.#write(changes),
+      unixMs: () => this.#clock.unixMs(),
+    })
     return this.#open
   }
 
@@ -102,18 +107,8 @@ export class SimDisk {
     this.#underWay.clear()
   }
 
-  /** @internal */
-  read<T>(table: TableName, look: (table: DiskTable, nowUnixMs: number) => T): T {
-    checkTable(table)
-    return look(this.#table(table), this.#clock.unixMs())
-  }
-
-  /**
-   * Resolves when all is on disk.
-   *
-   * @internal
-   */
-  async write(changes: readonly Change[]): Promise<void> {
+  /** Resolves when all is on disk. */
+  async #write(changes: readonly Change[]): Promise<void> {
     const { writeMs, failRatio, isFull } = this.#faults
     const copies = changes.map((change) => ({
       ...change,
@@ -141,81 +136,5 @@ export class SimDisk {
     let table = this.#tables.get(name)
     if (table === undefined) this.#tables.set(name, (table = new DiskTable(this.#pool)))
     return table
-  }
-}
-
-/** What one process sees of its disk. */
-class DiskStore implements Store {
-  readonly #disk: SimDisk
-  isClosed = false
-  #isCutOff = false
-  #pendingCalls = 0
-
-  constructor(disk: SimDisk) {
-    this.#disk = disk
-  }
-
-  get pendingCalls(): number {
-    return this.#pendingCalls
-  }
-
-  async get(table: TableName, key: Uint8Array): Promise<Row | undefined> {
-    return this.#run(() => {
-      checkKey(key)
-      return this.#disk.read(table, (rows, nowUnixMs) => rows.get(key, nowUnixMs))
-    })
-  }
-
-  async write(changes: readonly Change[]): Promise<void> {
-    return this.#run(() => {
-      checkChanges(changes)
-      return this.#disk.write(changes)
-    })
-  }
-
-  async scan(
-    table: TableName,
-    range: { readonly from?: Uint8Array; readonly limit: number },
-  ): Promise<readonly Row[]> {
-    return this.#run(() => {
-      checkLimit(range.limit)
-      if (range.from !== undefined) checkKey(range.from)
-      return this.#disk.read(table, (rows, nowUnixMs) => rows.scan(range, nowUnixMs))
-    })
-  }
-
-  async takeExpired(table: TableName, options: { readonly limit: number }): Promise<readonly Row[]> {
-    return this.#run(() => {
-      checkLimit(options.limit)
-      return this.#disk.read(table, (rows, nowUnixMs) => rows.takeExpired(options.limit, nowUnixMs))
-    })
-  }
-
-  async count(table: TableName): Promise<number> {
-    return this.#run(() => this.#disk.read(table, (rows, nowUnixMs) => rows.count(nowUnixMs)))
-  }
-
-  async close(): Promise<void> {
-    this.isClosed = true
-    return Promise.resolve()
-  }
-
-  /** As `kill -9`: what is under way is not answered any more, for nobody is there to hear. */
-  cutOff(): void {
-    this.isClosed = true
-    this.#isCutOff = true
-  }
-
-  /** Answers in a later turn, as the durable store does, so that callers can't come to depend on less. */
-  async #run<T>(action: () => Promise<T> | T): Promise<T> {
-    if (this.isClosed) throw closedError()
-    this.#pendingCalls += 1
-    try {
-      const result = await action()
-      if (this.#isCutOff) throw closedError()
-      return result
-    } finally {
-      this.#pendingCalls -= 1
-    }
   }
 }

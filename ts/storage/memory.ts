@@ -1,94 +1,33 @@
 import { compareBytes, toHex } from '../base/bytes.ts'
 import { systemClock, type Clock } from '../base/clock.ts'
-import { checkChanges, checkKey, checkLimit, checkTable, closedError, TABLE_NAMES } from './checks.ts'
 import type { Change, Row, Store, TableName } from './store.ts'
+import { TableStore, type Table } from './table-store.ts'
 
 /**
  * A store that forgets everything at `close`: for tests, the simulator and clients without a data directory.
  * `clock` (default: the system's) decides what has expired.
  */
 export function memoryStore(options: { readonly clock?: Clock } = {}): Store {
-  return new MemoryStore(options.clock ?? systemClock)
-}
-
-class MemoryStore implements Store {
-  readonly #clock: Clock
-  readonly #tables = new Map(TABLE_NAMES.map((name) => [name, new MemoryTable()]))
-  #isClosed = false
-  #pendingCalls = 0
-
-  constructor(clock: Clock) {
-    this.#clock = clock
+  const { clock = systemClock } = options
+  /** Made when they are needed first. At most one for each name. */
+  const tables = new Map<TableName, MemoryTable>()
+  const table = (name: TableName): MemoryTable => {
+    let found = tables.get(name)
+    if (found === undefined) tables.set(name, (found = new MemoryTable()))
+    return found
   }
-
-  async get(table: TableName, key: Uint8Array): Promise<Row | undefined> {
-    return this.#run(() => {
-      checkKey(key)
-      return this.#table(table).get(key, this.#clock.unixMs())
-    })
-  }
-
-  async write(changes: readonly Change[]): Promise<void> {
-    return this.#run(() => {
-      checkChanges(changes)
-      for (const change of changes) this.#table(change.table).apply(change)
-    })
-  }
-
-  async scan(
-    table: TableName,
-    range: { readonly from?: Uint8Array; readonly limit: number },
-  ): Promise<readonly Row[]> {
-    return this.#run(() => {
-      checkLimit(range.limit)
-      if (range.from !== undefined) checkKey(range.from)
-      return this.#table(table).scan(range, this.#clock.unixMs())
-    })
-  }
-
-  async takeExpired(table: TableName, options: { readonly limit: number }): Promise<readonly Row[]> {
-    return this.#run(() => {
-      checkLimit(options.limit)
-      return this.#table(table).takeExpired(options.limit, this.#clock.unixMs())
-    })
-  }
-
-  async count(table: TableName): Promise<number> {
-    return this.#run(() => this.#table(table).count(this.#clock.unixMs()))
-  }
-
-  get pendingCalls(): number {
-    return this.#pendingCalls
-  }
-
-  async close(): Promise<void> {
-    this.#isClosed = true
-    this.#tables.clear()
-    return Promise.resolve()
-  }
-
-  /** Answers in a later turn, as the durable store does, so that callers can't come to depend on less. */
-  async #run<T>(action: () => T): Promise<T> {
-    if (this.#isClosed) throw closedError()
-    this.#pendingCalls += 1
-    try {
-      const result = action()
-      return await Promise.resolve(result)
-    } finally {
-      this.#pendingCalls -= 1
-    }
-  }
-
-  #table(name: TableName): MemoryTable {
-    checkTable(name)
-    const table = this.#tables.get(name)
-    if (table === undefined) throw closedError()
-    return table
-  }
+  return new TableStore({
+    table,
+    write: (changes) => {
+      for (const change of changes) table(change.table).apply(change)
+      return Promise.resolve()
+    },
+    unixMs: () => clock.unixMs(),
+  })
 }
 
 /** Rows by the hexadecimal of their key, whose text order is the byte order of the keys. */
-class MemoryTable {
+class MemoryTable implements Table {
   /** Bounded by what its one owner keeps: the same rows would be on disk. */
   readonly #rows = new Map<string, Row>()
   /** The keys of `#rows` in order; `undefined` after a key came or went. Bounded by `#rows`. */

@@ -4,7 +4,7 @@ import { tailOfPoisson } from '../../../../ts/dht/poisson.ts'
 import { idSetOf, planIssue } from '../../../../ts/dht/provider-issue.ts'
 import { Lifetime, RECEIPT_WINDOW_MS, windowOf } from '../../../../ts/dht/provider-lifetime.ts'
 import { ProviderPlaces, type ProviderEntry } from '../../../../ts/dht/provider-places.ts'
-import { planProviders } from '../../../../ts/dht/provider-plan.ts'
+import { planProviders, type ProviderPlan } from '../../../../ts/dht/provider-plan.ts'
 
 const HOUR_MS = 3_600_000
 const NOW = 1_790_000_000_000
@@ -71,15 +71,24 @@ describe('a plan', () => {
   const ids = Array.from({ length: 100 }, (_, at) => new Uint8Array(32).fill(at))
 
   test('gives everybody the same where all have everything', () => {
-    const { assignments, missing } = planProviders(ids, () => [id(1), id(2), id(3), id(4)])
+    const { assignments, missing } = planned(ids, () => [id(1), id(2), id(3), id(4)])
 
     expect([...assignments.values()].map((list) => list.length)).toEqual([25, 25, 25, 25])
     expect([...assignments.values()].flat().toSorted(byFirst)).toEqual(ids)
     expect(missing).toEqual([])
   })
 
+  test('is made in small steps, each of which says what it took', () => {
+    const steps: number[] = []
+    const work = planProviders(ids, () => [id(1), id(2)])
+    for (let step = work.next(); step.done !== true; step = work.next()) steps.push(step.value)
+
+    expect(steps.length).toBe(3 * ids.length)
+    expect(Math.max(...steps)).toBe(2)
+  })
+
   test('asks for what only one has there, and leaves the rest to others', () => {
-    const { assignments, missing } = planProviders(ids, (wanted) => {
+    const { assignments, missing } = planned(ids, (wanted) => {
       if (wanted[0]! < 50) return [id(1), id(2)]
       return wanted[0]! < 90 ? [id(1)] : []
     })
@@ -208,6 +217,15 @@ describe('a set that is announced', () => {
     expect(() => idSetOf([])).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }))
   })
 })
+
+/** The plan, all in one turn. */
+function planned(...args: Parameters<typeof planProviders>): ProviderPlan {
+  const work = planProviders(...args)
+  for (;;) {
+    const step = work.next()
+    if (step.done === true) return step.value
+  }
+}
 
 function byFirst(a: Uint8Array, b: Uint8Array): number {
   return a[0]! - b[0]!
