@@ -1,4 +1,5 @@
 import { toHex } from '../base/bytes.ts'
+import type { Timer } from '../base/clock.ts'
 import type { Env } from '../base/env.ts'
 import type { NodeId } from '../base/identity.ts'
 import type { PeerAddress } from '../net/address.ts'
@@ -17,6 +18,8 @@ import type { SummaryView } from './provider-view.ts'
 const ENOUGH = 4
 /** What nobody is known to have is asked of the network again after this time. */
 const RELOOK_MS = 60_000
+/** Providers are waited for as long before others are asked; later answers are for those who ask later. */
+const PATIENCE_MS = 1_000
 /** Questions to summaries before other work gets its turn: a few milliseconds. */
 const SLICE = 16_384
 
@@ -170,14 +173,37 @@ export class ProviderReader {
     return true
   }
 
-  /** Fetches summaries, and of long ones the segments that matter, a few providers at a time until it is enough. */
+  /**
+   * Fetches summaries, and of long ones the segments that matter, a few providers at a time until it is enough.
+   * Who is slow holds up neither the next ones nor what others have.
+   */
   async #ensure(question: Question): Promise<void> {
     const { root } = question
     const waiting = this.#live(root).map(({ claim }) => claim.provider)
+    const slow: Promise<unknown>[] = []
     for (let at = 0; at < waiting.length; at += FETCH_BATCH) {
       if (await this.#hasClaimants(question, ENOUGH)) return
       const batch = waiting.slice(at, at + FETCH_BATCH)
-      await Promise.all(batch.map((provider) => this.#fetcher.fetch(root, provider, question)))
+      const work = Promise.all(batch.map((provider) => this.#fetcher.fetch(root, provider, question)))
+      if (!(await this.#isSlow(work))) continue
+      // Nobody may wait for its end any more.
+      work.catch(() => undefined)
+      slow.push(work)
+      if (await this.#hasClaimants(question, 1)) return
+    }
+    if (slow.length > 0 && !(await this.#hasClaimants(question, 1))) await Promise.all(slow)
+  }
+
+  /** Whether work is not done after a time; it goes on then. */
+  async #isSlow(work: Promise<unknown>): Promise<boolean> {
+    let timer: Timer | undefined
+    const patience = new Promise<true>((resolve) => {
+      timer = this.#env.clock.setTimer(PATIENCE_MS, () => resolve(true))
+    })
+    try {
+      return await Promise.race([work.then(() => false), patience])
+    } finally {
+      timer?.cancel()
     }
   }
 

@@ -58,6 +58,27 @@ describe('a provider that moves', () => {
 })
 
 describe('an honest provider', () => {
+  test('is named although many others are silent', async () => {
+    const { network, nodes } = await networkOf(24)
+    const [honest, reader, ...mutes] = nodes as [FakeNode, FakeNode, ...FakeNode[]]
+    for (const node of [...mutes, honest]) await node.dht.providers.announce(ROOT, idsOf(10))
+    for (const { port } of mutes) {
+      port.handleRaw(getSummary.protocol, () => new Promise(() => undefined))
+    }
+    const took: number[] = []
+
+    for (const id of idsOf(3)) {
+      const startedAtMs = network.world.clock.nowMs()
+      expect(await network.world.runUntil(named(reader, id))).toEqual([honest.id])
+      took.push(network.world.clock.nowMs() - startedAtMs)
+    }
+
+    // It may be in the third batch; nobody waits for a time-out of 5 s.
+    expect(took[0]).toBeLessThanOrEqual(3_000)
+    expect(Math.max(...took.slice(1))).toBeLessThanOrEqual(1_000)
+    await stopAll(nodes)
+  })
+
   test('is no liar by the false positives of very many questions', { timeout: 60_000 }, async () => {
     const { network, nodes } = await networkOf(3)
     const [provider, reader] = nodes as [FakeNode, FakeNode]
