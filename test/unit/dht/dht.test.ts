@@ -33,7 +33,7 @@ describe.each([1, 2, 3, 30])('in a network of %i', (count) => {
 
     expect([first.sequence, second.sequence]).toEqual([1, 2])
     for (const node of nodes) {
-      expect(await node.dht.getValue('profile', { owner: owner.id })).toEqual({
+      expect(await node.dht.getValue('profile', { owner: owner.id })).toMatchObject({
         value: Uint8Array.of(2),
         sequence: 2,
       })
