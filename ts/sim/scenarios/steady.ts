@@ -1,4 +1,4 @@
-import { brokenTables, exactness } from '../invariants.ts'
+import { brokenBudgets, brokenTables, exactness } from '../invariants.ts'
 import type { Played, PlayOptions, Scenario } from '../scenario.ts'
 import { simulatedNetwork } from '../simulated-network.ts'
 
@@ -11,6 +11,8 @@ const LOOKS = 50
 const NEAREST = 20
 /** docs/ARCHITECTURE.md: what upkeep may cost when nobody comes or goes. */
 const MAX_REQUESTS_A_MINUTE = 3
+/** A node keeps where others are that have it among their 20 nearest: 20 on average. */
+const MAX_RECORDS = 60
 
 /** What it costs to keep the tables true when nothing happens. */
 export const scenario: Scenario = {
@@ -36,13 +38,14 @@ async function play({ seed, nodes, progress }: PlayOptions): Promise<Played> {
     count: NEAREST,
     rng: network.world.rng.split('looks'),
   })
-  const broken = brokenTables(network)
+  const broken = [...brokenTables(network), ...brokenBudgets(network, MAX_RECORDS)]
   if (exact < 1) broken.push(`look-ups found ${100 * exact} % of the nearest`)
   if (perMinute > MAX_REQUESTS_A_MINUTE) broken.push(`${perMinute.toFixed(2)} requests a minute and node`)
   return {
     figures: {
       'requests a minute and node': round(perMinute),
       'contacts of a node': round(contacts),
+      'records of the node with most': Math.max(...network.nodes.map(({ dht }) => dht.recordCount)),
       'exactness of look-ups, %': round(100 * exact),
     },
     broken,
