@@ -56,12 +56,13 @@ describe('the metrics of the table that need nodes of their own', () => {
     await put(high!)
     const changes = world.a.registers.watch(owner, 'name')
     expect((await changes.next()).value?.sequence).toBe(5)
-    expect(total(await scrape(world.a), name)).toBe(0)
+    const count = async (where: string) => total(await scrape(world.a), name, { where })
+    expect([await count('kept'), await count('watched')]).toEqual([0, 0])
 
     await put(low!)
 
     expect((await changes.next()).value?.equivocation?.sequence).toBe(5)
-    expect(total(await scrape(world.a), name)).toBe(1)
+    expect([await count('kept'), await count('watched')]).toEqual([1, 1])
   })
 
   test('contacts_refused_total and routing_table_evenness', async () => {

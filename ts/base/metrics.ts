@@ -24,7 +24,7 @@ export const INSTRUMENTS = {
   summaries: { kind: 'counter', labels: ['outcome'] },
   leaseRequests: { kind: 'counter', labels: ['outcome'] },
   registerPushes: { kind: 'counter', labels: ['direction', 'outcome'] },
-  equivocations: { kind: 'counter', labels: [] },
+  equivocations: { kind: 'counter', labels: ['where'] },
   transfers: { kind: 'counter', labels: ['operation', 'outcome'] },
   transferBytes: { kind: 'counter', labels: ['operation'] },
   transferSeconds: { kind: 'histogram', labels: ['operation'], bounds: LONG_SECONDS },

@@ -120,6 +120,7 @@ export class RecordShelf {
     if (verdict.kind === 'full') return { kind: 'full' }
     if (verdict.kind === 'equivocation') {
       const { sequence } = record.body
+      this.#env.metrics.counter('equivocations', { where: 'kept' }).add()
       this.#env.log.warn('an owner signed two records of one sequence', { owner, kind, sequence })
     }
     const isKept = verdict.kind === 'keep' || (verdict.kind === 'equivocation' && verdict.keep)

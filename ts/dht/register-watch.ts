@@ -121,14 +121,15 @@ export class RegisterWatch {
     })
   }
 
-  /** Takes a verified record. */
+  /** Takes a verified record. An owner can sign what no reader understands: that changes nothing. */
   take(record: SignedRecord): void {
+    if (!isReadable(record)) return
     const newer = this.#newest.take(this.#hashed(record))
     if (newer === undefined) return
     this.#onNews(newer.record)
     if (newer.equivocation !== undefined) {
       const { owner, sequence } = record.body
-      this.#env.metrics.counter('equivocations', {}).add()
+      this.#env.metrics.counter('equivocations', { where: 'watched' }).add()
       this.#env.log.warn('an owner signed two values of one sequence', { owner, sequence })
     }
     for (const subscription of [...this.#subscriptions]) subscription.offer(newer)
@@ -159,7 +160,7 @@ export class RegisterWatch {
       try {
         const { record, closest } = await this.#search.find(this.#wanted, { signal })
         this.#plan.setNearest(closest, this.#env.clock.nowMs())
-        if (record !== undefined && isReadable(record)) this.take(record)
+        if (record !== undefined) this.take(record)
       } finally {
         const nowMs = this.#env.clock.nowMs()
         const isFirst = this.#surveyedAtMs === -Infinity
@@ -228,7 +229,6 @@ export function unasked(): EspalierError {
   return new EspalierError('NOT_FOUND', 'no lease of this node was asked for')
 }
 
-/** An owner can sign what no reader understands; nobody else can. */
 function isReadable(record: SignedRecord): boolean {
   try {
     decodeRegister(record.body)

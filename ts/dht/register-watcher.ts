@@ -80,6 +80,11 @@ export class RegisterWatcher {
     })
   }
 
+  /** A verified record of the register on `key` that this node has read. */
+  seen(key: Wanted['key'], record: SignedRecord): void {
+    this.#watches.get(toHex(key))?.take(record)
+  }
+
   /** All that is iterated over is done. */
   stop(): void {
     this.#isStopped = true

@@ -139,6 +139,7 @@ export class Registers {
       const found = await this.#search.find({ ...wanted, enough }, { signal })
       const record = this.#lastRead.newest(wanted.key, found.record, this.#env.clock.unixMs())
       if (record === undefined) return undefined
+      this.#watcher.seen(wanted.key, record)
       if (consistency === 'quorum') this.#checkQuorum(record, found)
       return versionOf(record)
     })

@@ -1,4 +1,3 @@
-import { compareBytes } from '../base/bytes.ts'
 import type { Env } from '../base/env.ts'
 import { EspalierError } from '../base/error.ts'
 import { keyOfNode, type Key, type NodeId } from '../base/identity.ts'
@@ -12,6 +11,7 @@ import { Lookup, type Peer } from './lookup.ts'
 import type { Neighbourhoods } from './neighbourhoods.ts'
 import type { PublicKeys } from './public-keys.ts'
 import type { RecordShelf } from './record-shelf.ts'
+import { compareVersions } from './register.ts'
 import type { Verifier } from './verifier.ts'
 import { findNode, getKey, getRecord } from './wire.ts'
 
@@ -162,7 +162,7 @@ export class Search {
           await this.verify(record, { wanted, holder: peer, signal })
           if (!holders.has(peer.id)) shownOn.add(path)
           holders.add(peer.id)
-          if (best === undefined || isBetter(record, best)) best = record
+          if (best === undefined || compareVersions(this.#env.crypto, record, best) < 0) best = record
         }
         if (peer.id === wanted.owner) isOwnerThere = true
         note('answered', peers, record?.body.sequence)
@@ -271,10 +271,4 @@ export class Search {
     const seeds = this.#contacts.closest(target, { count: this.#options.k, aliveOnly: false })
     return new Lookup({ target, self: this.#self, seeds, ...options })
   }
-}
-
-/** The higher sequence wins; of two bodies of one sequence the lower, as the storing nodes decide by hash. */
-function isBetter(a: SignedRecord, b: SignedRecord): boolean {
-  if (a.body.sequence !== b.body.sequence) return a.body.sequence > b.body.sequence
-  return compareBytes(a.bodyBytes, b.bodyBytes) < 0
 }

@@ -247,7 +247,7 @@ const SERVICES: readonly NodeMetric[] = [
     kind: 'counter',
     name: 'equivocations_total',
     labels: labelsOf('equivocations'),
-    help: 'Owners of watched registers that signed two values under one sequence',
+    help: 'Pairs of records that owners signed under one sequence: of those that this node keeps for others (kept), of registers that it watches (watched)',
     read: counted('equivocations'),
   },
   {

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { keyOfRecord, type SignedRecord } from '../../../../ts/base/record.ts'
 import { compareVersions, subjectOfName } from '../../../../ts/dht/register.ts'
 import { getHistory } from '../../../../ts/dht/register-wire.ts'
+import { getRecord } from '../../../../ts/dht/wire.ts'
 import { FakeNetwork, FakeNode, networkOf, stopAll } from '../fake-network.ts'
 import { SENDER, offerTo, recordOf } from './fixture.ts'
 
@@ -98,6 +99,30 @@ describe('the history of a register', () => {
     expect(found.map(({ value }) => value[0])).toEqual([low!.body.payload.at(-2)])
     await stopAll(nodes)
   })
+})
+
+test('a reader takes of two versions with one sequence the one with the lower hash, as the keepers do', async () => {
+  const { network, nodes } = await networkOf(6)
+  const [owner, reader, ...others] = nodes as [FakeNode, FakeNode, ...FakeNode[]]
+  const { crypto } = owner.env
+  // So that all have the key of the owner.
+  await owner.dht.registers.set('other', Uint8Array.of(0), {})
+  // By their bytes they come in the other order.
+  const [low, high] = Array.from({ length: 64 }, (_, at) =>
+    [at, at + 1].map((value) => recordOf(owner, { sequence: 5, value })),
+  )
+    .map((rivals) => rivals.sort((a, b) => compareVersions(crypto, a, b)))
+    .find(([a, b]) => Buffer.compare(a!.bodyBytes, b!.bodyBytes) > 0)!
+  for (const [at, { port }] of [owner, ...others].entries()) {
+    port.handle(getRecord, () => ({ record: at % 2 === 0 ? high : low, peers: [] }))
+  }
+
+  const read = await network.world.runUntil(
+    reader.dht.registers.get('name', { owner: owner.id, consistency: 'quorum' }),
+  )
+
+  expect(read?.value).toEqual(Uint8Array.of(low!.body.payload.at(-2)!))
+  await stopAll(nodes)
 })
 
 describe('a keeper', () => {

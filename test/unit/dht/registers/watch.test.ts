@@ -4,7 +4,7 @@ import { compareVersions } from '../../../../ts/dht/register.ts'
 import { endLease, pushRegister } from '../../../../ts/dht/watch-wire.ts'
 import { getRecord } from '../../../../ts/dht/wire.ts'
 import { FakeNode } from '../fake-network.ts'
-import { DONE, changesOf, offerTo, recordOf, settled, watching } from './fixture.ts'
+import { DONE, SENDER, changesOf, offerTo, recordOf, settled, watching } from './fixture.ts'
 
 describe('a watch of a register', () => {
   test('gives the version that is there, then each change as its owner writes it', async () => {
@@ -133,7 +133,7 @@ describe('a watch of a register', () => {
       rejected: Uint8Array.of(high!.body.payload.at(-2)!),
     })
     expect(change?.equivocation?.proof.length).toBe(2)
-    expect(reader.env.metrics.counter('equivocations', {}).value).toBe(1)
+    expect(reader.env.metrics.counter('equivocations', { where: 'watched' }).value).toBe(1)
     await offer(recordOf(owner, { sequence: 6 }))
     expect(await changes.next()).not.toHaveProperty('equivocation')
     await stop()
@@ -151,6 +151,43 @@ describe('a watch of a register', () => {
     await changes.end()
     const read = await network.world.runUntil(reader.dht.registers.get('name', { owner: owner.id }))
     expect(read?.sequence).toBe(3)
+    await stop()
+  })
+
+  test('gives what is read meanwhile too, and nothing older after that', async () => {
+    const { nodes, owner, reader, set, watch, network, stop } = await watching()
+    await set(1)
+    const changes = watch()
+    expect((await changes.next())?.sequence).toBe(1)
+    await settled(network)
+    const holder = nodes.find(({ dht }) => dht.registers.leaseCounts.granted > 0)!
+    // Nobody pushes any more.
+    for (const { dht } of nodes) dht.registers.stop()
+    for (const value of [2, 3]) await set(value)
+    const next = changes.wait()
+
+    await network.world.runUntil(reader.dht.registers.get('name', { owner: owner.id }))
+
+    expect((await next)?.sequence).toBe(3)
+    const record = recordOf(owner, { sequence: 2 })
+    const late = holder.port.request(reader.peer, pushRegister, { sender: SENDER, record })
+    await expect(late).rejects.toMatchObject({ code: 'RECORD_STALE' })
+    await stop()
+  })
+
+  test('is not upset by a version that its owner signed and nobody can read', async () => {
+    const { nodes, owner, set, watch, network, stop } = await watching()
+    await set(1)
+    const changes = watch()
+    expect((await changes.next())?.sequence).toBe(1)
+    await settled(network)
+    for (const node of nodes) {
+      await offerTo(node, owner, recordOf(owner, { sequence: 5, payload: Uint8Array.of(1) }))
+    }
+    await settled(network)
+    for (const node of nodes) await offerTo(node, owner, recordOf(owner, { sequence: 6 }))
+
+    expect((await changes.next())?.sequence).toBe(6)
     await stop()
   })
 
