@@ -9,6 +9,7 @@ test('honest nodes read what honest nodes wrote, whatever a fifth of the others 
   expect(broken).toEqual([])
   for (const { name } of [NO_ADVERSARY, ...ADVERSARIES]) {
     expect(figures[`${name}: found, %`]).toBe(100)
+    expect(figures[`${name}: quorums reached, %`]).toBe(100)
     expect(figures[`${name}: requests of a read`]).toBeGreaterThan(0)
   }
   // Each strategy was met, and made of the run another than it is without, and than the others make of it.
@@ -16,4 +17,4 @@ test('honest nodes read what honest nodes wrote, whatever a fifth of the others 
   expect(figures[`${NO_ADVERSARY.name}: hostile answers`]).toBe(0)
   const traces = traceHash.match(/.{12}/g)
   expect(new Set(traces).size).toBe(1 + ADVERSARIES.length)
-}, 180_000)
+}, 300_000)

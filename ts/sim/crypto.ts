@@ -1,13 +1,20 @@
 import { createHash } from 'node:crypto'
 import { equalBytes } from '../base/bytes.ts'
 import type { NodeCrypto } from '../base/env.ts'
-import { nodeIdFromBytes, type NodeId } from '../base/identity.ts'
+import { keyFromBytes, nodeIdFromBytes, type Key, type NodeId } from '../base/identity.ts'
+import { commonPrefixBits } from '../dht/key.ts'
 import { deriveKey, hash } from '../native/hash.ts'
 import type { SeededRng } from './rng.ts'
 
 // FIPS 204, table 2: the sizes of ML-DSA-65.
 const PUBLIC_KEY_BYTES = 1_952
 const SIGNATURE_BYTES = 3_309
+
+/** Where an id is wanted: it shares the first `bits` (0 to about 20) with `key`. */
+export interface Ground {
+  readonly key: Key
+  readonly bits: number
+}
 
 /**
  * NOT a signature scheme: whoever knows the public key can forge. It has the sizes of ML-DSA-65 and
@@ -16,12 +23,20 @@ const SIGNATURE_BYTES = 3_309
 export class StubSigner implements NodeCrypto {
   readonly publicKey: Uint8Array
 
-  constructor(rng: SeededRng) {
+  /** `near` draws keys until the id shares so many first bits with a key: 2 to the power of `bits` of them, on average. */
+  constructor(rng: SeededRng, near?: Ground) {
     this.publicKey = rng.bytes(PUBLIC_KEY_BYTES)
+    while (near !== undefined && commonPrefixBits(this.#key, near.key) < near.bits) {
+      this.publicKey.set(rng.bytes(8))
+    }
   }
 
   get id(): NodeId {
-    return nodeIdFromBytes(deriveKey('espalier 2026-11 node id v1', this.publicKey))
+    return nodeIdFromBytes(this.#key)
+  }
+
+  get #key(): Key {
+    return keyFromBytes(deriveKey('espalier 2026-11 node id v1', this.publicKey))
   }
 
   sign(message: Uint8Array): Uint8Array {

@@ -128,13 +128,15 @@ export class SimRpc implements RpcPort, Card {
     this.#served.set(type.protocol, { type, handler })
   }
 
-  /** Takes the place of what `handle` was given: how an adversary makes a node lie. */
+  /** Takes the place of what `handle` was given, and answers that: how an adversary makes a node lie. */
   replaceHandler<Request, Response>(
     type: MessageType<Request, Response>,
     handler: (request: Request, caller: Caller) => Promise<Response> | Response,
-  ): void {
+  ): (request: Request, caller: Caller) => Promise<Response> | Response {
+    const former = this.#handlerOf(type)
     this.#served.delete(type.protocol)
     this.handle(type, handler)
+    return former
   }
 
   /** `UNSUPPORTED`: streams need `SimTransport`. */
@@ -199,13 +201,7 @@ export class SimRpc implements RpcPort, Card {
     request: Request,
     caller: Caller,
   ): Promise<Response> | Response {
-    const served = this.#served.get(type.protocol)
-    if (served?.type !== type) {
-      throw new EspalierError('UNSUPPORTED', `protocol ${type.protocol} is not served`)
-    }
-    // The one decoding edge of this network: the types of the message are those of its handler.
-    const handler = served.handler as (request: Request, caller: Caller) => Promise<Response> | Response
-    return handler(request, caller)
+    return this.#handlerOf(type)(request, caller)
   }
 
   /**
@@ -242,6 +238,17 @@ export class SimRpc implements RpcPort, Card {
     const failures = this.#resting.get(id)?.failures ?? 0
     const restMs = Math.min(MAX_BACK_OFF_MS, FIRST_BACK_OFF_MS * 2 ** failures)
     this.#resting.set(id, { failures: failures + 1, untilMs: this.#network.world.nowMs + restMs })
+  }
+
+  #handlerOf<Request, Response>(
+    type: MessageType<Request, Response>,
+  ): (request: Request, caller: Caller) => Promise<Response> | Response {
+    const served = this.#served.get(type.protocol)
+    if (served?.type !== type) {
+      throw new EspalierError('UNSUPPORTED', `protocol ${type.protocol} is not served`)
+    }
+    // The one decoding edge of this network: the types of the message are those of its handler.
+    return served.handler as (request: Request, caller: Caller) => Promise<Response> | Response
   }
 
   #rumoursOf(peer: PeerAddress | NodeId): readonly Address[] {

@@ -7,6 +7,7 @@ import type { DhtOptions } from '../dht/options.ts'
 import { ping } from '../dht/wire.ts'
 import { checkInteger } from '../native/check.ts'
 import { BytePool } from './byte-pool.ts'
+import type { Ground } from './crypto.ts'
 import { Overlay } from './overlay.ts'
 import { SimRpcNetwork, type SimRpcNetworkOptions } from './rpc-network.ts'
 import { SimulatedNode } from './simulated-node.ts'
@@ -94,6 +95,19 @@ export class SimulatedNetwork {
 
   /** One more node, which does not run yet. */
   add(): SimulatedNode {
+    return this.#make()
+  }
+
+  /**
+   * {@link SimulatedNetwork.add} with an id that is ground until it lies next to a key, as those of Sybils are.
+   *
+   * @internal
+   */
+  addNear(near: Ground): SimulatedNode {
+    return this.#make(near)
+  }
+
+  #make(near?: Ground): SimulatedNode {
     const { log, dht } = this.#options
     const name = `${this.#nodes.length}`
     const node = new SimulatedNode({
@@ -103,6 +117,7 @@ export class SimulatedNetwork {
       pool: this.#pool,
       log,
       dht,
+      near,
     })
     this.#nodes.push(node)
     return node

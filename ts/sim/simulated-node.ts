@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts'
+import type { NodeCrypto } from '../base/env.ts'
 import { EspalierError } from '../base/error.ts'
 import type { NodeId } from '../base/identity.ts'
 import { silentLog, type Log } from '../base/log.ts'
@@ -7,7 +8,7 @@ import { Dht, type DhtOptions } from '../dht/dht.ts'
 import { checkBytes, checkInteger } from '../native/check.ts'
 import type { Address, PeerAddress } from '../net/address.ts'
 import type { CallOptions } from '../net/transport.ts'
-import { StubSigner } from './crypto.ts'
+import { StubSigner, type Ground } from './crypto.ts'
 import type { BytePool } from './byte-pool.ts'
 import { SimDisk } from './disk.ts'
 import type { SimRpcNetwork } from './rpc-network.ts'
@@ -24,6 +25,8 @@ export interface NodeParts {
   readonly pool: BytePool
   readonly log?: Log | undefined
   readonly dht?: Omit<DhtOptions, 'ownAddresses'> | undefined
+  /** Where its id is to be. Default: anywhere. */
+  readonly near?: Ground | undefined
 }
 
 /**
@@ -51,7 +54,7 @@ export class SimulatedNode {
     this.#parts = parts
     const { world } = parts.network
     this.#rng = world.rng.split(`node ${parts.name}`)
-    this.#crypto = new StubSigner(this.#rng.split('key'))
+    this.#crypto = new StubSigner(this.#rng.split('key'), parts.near)
     this.id = this.#crypto.id
     this.disk = new SimDisk(world, { rng: this.#rng.split('disk'), clock: this.#clock, pool: parts.pool })
     this.#rpc = parts.network.attach(this.id)
@@ -84,6 +87,15 @@ export class SimulatedNode {
    */
   get rpc(): SimRpc {
     return this.#rpc
+  }
+
+  /**
+   * What it signs with: for adversaries, who sign what no table would.
+   *
+   * @internal
+   */
+  get crypto(): NodeCrypto {
+    return this.#crypto
   }
 
   /**
