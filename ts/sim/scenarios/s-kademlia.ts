@@ -24,7 +24,7 @@ interface Line {
 
 const SILENT = { alpha: 1, restarts: 0, adversary: 'silent' } as const
 
-/** Everything that is drawn: both set-ups of the paper, then what this library adds. */
+/** Everything that is drawn: both set-ups of the paper, then this library with its k and its restarts. */
 const LINES: readonly Line[] = [
   ...PATHS.map((paths): Line => {
     const plan = { ...SILENT, k: 16, paths }
@@ -36,12 +36,12 @@ const LINES: readonly Line[] = [
     return { name: `k = 2d, d = ${paths}`, of: 'node', bucketSize: 2 * paths, plan, style: 'dashed' }
   }),
   ...[4, 8].map((paths): Line => {
-    const plan = { ...SILENT, k: 16, paths, restarts: 2 }
-    return { name: `2 restarts, d = ${paths}`, of: 'node', bucketSize: 16, plan, style: 'bold' }
+    const plan = { ...SILENT, k: 20, paths, restarts: 2 }
+    return { name: `k = 20, d = ${paths}, 2 restarts`, of: 'node', bucketSize: 20, plan, style: 'bold' }
   }),
   ...[0, 2].map((restarts): Line => {
-    const plan = { ...SILENT, k: 16, paths: 8, restarts }
-    return { name: `values, ${restarts} restarts, d = 8`, of: 'value', bucketSize: 16, plan, style: 'dashed' }
+    const plan = { ...SILENT, k: 20, paths: 8, restarts }
+    return { name: `values, d = 8, ${restarts} restarts`, of: 'value', bucketSize: 20, plan, style: 'dashed' }
   }),
   // Colluders that answer: the product as it is, and with one request at a time on each path.
   ...[
@@ -50,7 +50,7 @@ const LINES: readonly Line[] = [
     { paths: 4, alpha: 1 },
   ].map(({ paths, alpha }): Line => {
     const plan = { k: 20, alpha, paths, restarts: 2, adversary: 'leading' } as const
-    const name = `values, led astray, 2 restarts, d = ${paths}, α = ${alpha}`
+    const name = `values, led astray, d = ${paths}, α = ${alpha}`
     return { name, of: 'value', bucketSize: 20, plan, style: 'bold' }
   }),
 ]
