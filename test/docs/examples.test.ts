@@ -67,7 +67,8 @@ describe('the examples of the documentation', () => {
 
     expect(ending, ending.stderr).toMatchObject({ code: 0, signal: null, stderr: '' })
     expect(ending.stdout).toMatch(expected)
-    expect(ending.sinceLastLineMs).toBeLessThan(2000)
+    // Nothing may keep a process that is done; the longest time-out that could is longer.
+    expect(ending.sinceLastLineMs).toBeLessThan(8000)
   })
 })
 
