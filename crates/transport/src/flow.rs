@@ -29,8 +29,9 @@ use tokio::{
 use crate::{
     budget::Budget,
     limits::{
-        FIRST_SEND_WINDOW, FIRST_WRITE_AHEAD, MAX_CONNECTION_READ_AHEAD, MAX_CONNECTION_WRITE_AHEAD,
-        MAX_SEND_WINDOW, STREAM_READ_AHEAD, STREAM_READ_AHEAD_FREE,
+        FIRST_HELD_BYTES, FIRST_SEND_WINDOW, FIRST_WRITE_AHEAD, MAX_CONNECTION_READ_AHEAD,
+        MAX_CONNECTION_WRITE_AHEAD, MAX_HELD_BYTES, MAX_SEND_WINDOW, STREAM_READ_AHEAD,
+        STREAM_READ_AHEAD_FREE,
     },
     window::Window,
     wire::TrafficClass,
@@ -60,8 +61,8 @@ pub(crate) struct Flow {
     pub(crate) requests: AtomicUsize,
     /// Bytes of answers that the peer has not acknowledged.
     pub(crate) answers: AtomicUsize,
-    /// Bytes of answers that it has: whoever reads may have more under way.
-    pub(crate) answers_read: AtomicUsize,
+    /// Bytes of answers that the peer has: whoever reads may have more under way.
+    earned: AtomicUsize,
 }
 
 impl Flow {
@@ -73,7 +74,7 @@ impl Flow {
             write_ahead: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
             answers: AtomicUsize::new(0),
-            answers_read: AtomicUsize::new(0),
+            earned: AtomicUsize::new(0),
         }
     }
 
@@ -86,8 +87,49 @@ impl Flow {
         send: &mut SendStream,
         bytes: &mut Bytes,
     ) -> Result<usize, WriteError> {
+        let written = match self.write_at_once(connection, class, send, bytes).await {
+            Some(written) => written,
+            // Boxed: it is large, and every stream that does not write would hold room for it.
+            None => Box::pin(self.write_in_turn(connection, class, send, bytes)).await,
+        }?;
+        bytes.advance(written);
+        if self.sending.wrote(written) {
+            let stats = connection.stats();
+            self.sending.follow(stats.path.cwnd, stats.path.rtt);
+        }
+        Ok(written)
+    }
+
+    /// As [`Self::write`] when nobody has the turn and there is room now.
+    async fn write_at_once(
+        &self,
+        connection: &Connection,
+        class: TrafficClass,
+        send: &mut SendStream,
+        bytes: &Bytes,
+    ) -> Option<Result<usize, WriteError>> {
+        let _turn = self.sending.turns[class.index()].try_acquire().ok()?;
         let mut waiting = None;
-        let written = loop {
+        poll_fn(|context| {
+            let tried = self.try_write(context, connection, class, (&mut *send, bytes), &mut waiting);
+            Poll::Ready(if let Poll::Ready(written) = tried {
+                written
+            } else {
+                None
+            })
+        })
+        .await
+    }
+
+    async fn write_in_turn(
+        &self,
+        connection: &Connection,
+        class: TrafficClass,
+        send: &mut SendStream,
+        bytes: &Bytes,
+    ) -> Result<usize, WriteError> {
+        let mut waiting = None;
+        loop {
             // Never closed; without a turn it would only be unfair.
             let turn = self.sending.turns[class.index()].acquire().await;
             let attempts = async {
@@ -102,7 +144,7 @@ impl Flow {
                 }
             };
             if let Ok(written) = timeout(self.sending.turn_time(), attempts).await {
-                break written;
+                return written;
             }
             drop(turn);
             // Others may go on, until quinn tells that this one may: its reader took some.
@@ -115,17 +157,11 @@ impl Flow {
                     .map(Some)
             });
             match attempt.await {
-                Some(Some(written)) => break written,
+                Some(Some(written)) => return written,
                 Some(None) => sleep(STEP_BACK_TIME).await,
                 None => {}
             }
-        }?;
-        bytes.advance(written);
-        if self.sending.wrote(written) {
-            let stats = connection.stats();
-            self.sending.follow(stats.path.cwnd, stats.path.rtt);
         }
-        Ok(written)
     }
 
     /// Hands all of `bytes` to quinn as this class has room.
@@ -209,6 +245,25 @@ impl Flow {
             STREAM_READ_AHEAD_FREE
         };
         most.saturating_sub(waiting)
+    }
+
+    /// Bytes of requests and answers together.
+    pub(crate) fn held(&self) -> usize {
+        self.requests.load(Ordering::Relaxed) + self.answers.load(Ordering::Relaxed)
+    }
+
+    /// How many of those there may be. A peer that reads nothing makes this node keep little.
+    pub(crate) fn room(&self) -> usize {
+        FIRST_HELD_BYTES
+            .saturating_add(self.earned.load(Ordering::Relaxed))
+            .min(MAX_HELD_BYTES)
+    }
+
+    /// The peer has an answer of so many bytes.
+    pub(crate) fn earn(&self, bytes: usize) {
+        if self.earned.load(Ordering::Relaxed) < MAX_HELD_BYTES {
+            self.earned.fetch_add(bytes, Ordering::Relaxed);
+        }
     }
 
     /// Whether another stream may have more than one piece waiting to be written. A peer that takes nothing makes

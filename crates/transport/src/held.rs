@@ -7,10 +7,7 @@ use crate::{
     budget::{Budget, Kind, Share},
     counters::Refused,
     flow::Flow,
-    limits::{
-        FIRST_UNREAD_ANSWER_BYTES, MAX_CONNECTION_REQUEST_BYTES, MAX_UNREAD_ANSWER_BYTES,
-        MAX_WAITING_REQUEST_BYTES,
-    },
+    limits::{MAX_CONNECTION_REQUEST_BYTES, MAX_WAITING_REQUEST_BYTES},
     shared::Shared,
 };
 
@@ -41,7 +38,10 @@ impl<'a> HeldRequest<'a> {
         self.bytes += bytes;
         let before = self.shared.request_bytes.fetch_add(bytes, Ordering::Relaxed);
         let before_here = self.flow.requests.fetch_add(bytes, Ordering::Relaxed);
-        if before + bytes > MAX_WAITING_REQUEST_BYTES || before_here + bytes > MAX_CONNECTION_REQUEST_BYTES {
+        if before + bytes > MAX_WAITING_REQUEST_BYTES
+            || before_here + bytes > MAX_CONNECTION_REQUEST_BYTES
+            || self.flow.held() > self.flow.room()
+        {
             self.refused = Some(Refused::RequestBytes);
         } else if !self.share.grow(bytes) {
             self.refused = Some(Refused::Memory);
@@ -68,19 +68,16 @@ pub(crate) struct UnreadAnswer<'a> {
 }
 
 impl<'a> UnreadAnswer<'a> {
-    /// One answer may always wait, however long it is.
+    /// One answer may always wait, however long it is, when nothing else does.
     pub(crate) fn take(flow: &'a Flow, bytes: usize) -> Result<Self, Refused> {
         let mut share = Share::empty(Budget::of_process(), Kind::Answers);
         if !share.grow(bytes) {
             return Err(Refused::Memory);
         }
-        let before = flow.answers.fetch_add(bytes, Ordering::Relaxed);
+        let before = flow.held();
+        flow.answers.fetch_add(bytes, Ordering::Relaxed);
         let unread = Self { flow, share };
-        let read = flow.answers_read.load(Ordering::Relaxed);
-        let most = FIRST_UNREAD_ANSWER_BYTES
-            .saturating_add(read)
-            .min(MAX_UNREAD_ANSWER_BYTES);
-        if before > 0 && before + bytes > most {
+        if before > 0 && before + bytes > flow.room() {
             return Err(Refused::AnswerBytes);
         }
         Ok(unread)
@@ -88,10 +85,7 @@ impl<'a> UnreadAnswer<'a> {
 
     /// The peer has it.
     pub(crate) fn was_read(self) {
-        let bytes = self.share.bytes();
-        if self.flow.answers_read.load(Ordering::Relaxed) < MAX_UNREAD_ANSWER_BYTES {
-            self.flow.answers_read.fetch_add(bytes, Ordering::Relaxed);
-        }
+        self.flow.earn(self.share.bytes());
     }
 }
 
@@ -108,7 +102,7 @@ mod tests {
     use super::*;
     use crate::{
         events::{Event, EventSink},
-        limits::{Limits, MAX_REQUEST_BYTES},
+        limits::{FIRST_HELD_BYTES, Limits, MAX_HELD_BYTES, MAX_REQUEST_BYTES},
     };
 
     struct Deaf;
@@ -124,66 +118,77 @@ mod tests {
     #[test]
     fn requests_of_a_connection_and_of_all_have_room_up_to_the_limit_and_no_byte_more() {
         let shared = Shared::new([0; 32], Limits::default(), Arc::new(Deaf));
-        let (flow, other) = (Flow::new(), Flow::new());
-        let flows: Vec<_> = (1..MAX_WAITING_REQUEST_BYTES / MAX_CONNECTION_REQUEST_BYTES)
+        let flows: Vec<_> = (0..=MAX_WAITING_REQUEST_BYTES / MAX_CONNECTION_REQUEST_BYTES)
             .map(|_| Flow::new())
             .collect();
+        for flow in &flows {
+            flow.earn(MAX_HELD_BYTES);
+        }
+        let [flow, other, flows @ ..] = &flows[..] else {
+            panic!("there are more connections than two")
+        };
         let take = |flow, bytes| {
             let mut held = HeldRequest::new(&shared, flow);
             held.grow(bytes).then_some(held)
         };
         let most = MAX_CONNECTION_REQUEST_BYTES / MAX_REQUEST_BYTES;
         let mut all: Vec<_> = (0..most)
-            .map(|_| take(&flow, MAX_REQUEST_BYTES).unwrap())
+            .map(|_| take(flow, MAX_REQUEST_BYTES).unwrap())
             .collect();
-        let mut late = HeldRequest::new(&shared, &flow);
+        let mut late = HeldRequest::new(&shared, flow);
         assert!(!late.grow(1));
         assert_eq!(late.refused(), Some(Refused::RequestBytes));
         drop(late);
         // Others have their own.
-        drop(take(&other, 1).unwrap());
+        drop(take(other, 1).unwrap());
         assert!(all[0].grow(0));
         all.pop();
-        assert!(take(&flow, MAX_REQUEST_BYTES).is_some());
+        assert!(take(flow, MAX_REQUEST_BYTES).is_some());
 
-        all.push(take(&flow, MAX_REQUEST_BYTES).unwrap());
+        all.push(take(flow, MAX_REQUEST_BYTES).unwrap());
         all.extend(
             flows
                 .iter()
                 .map(|flow| take(flow, MAX_CONNECTION_REQUEST_BYTES).unwrap()),
         );
-        assert!(take(&other, 1).is_none());
+        assert!(take(other, 1).is_none());
         all.pop();
-        assert!(take(&other, 1).is_some());
+        assert!(take(other, 1).is_some());
         all.clear();
         assert_eq!(shared.request_bytes.load(Ordering::Relaxed), 0);
-        assert_eq!(flow.requests.load(Ordering::Relaxed), 0);
+        assert_eq!(flow.held(), 0);
     }
 
     #[test]
-    fn an_unread_answer_leaves_room_for_others_up_to_the_limit_and_no_byte_more() {
+    fn requests_and_unread_answers_share_their_room_up_to_the_limit_and_no_byte_more() {
+        let shared = Shared::new([0; 32], Limits::default(), Arc::new(Deaf));
         let flow = Flow::new();
-        let first = UnreadAnswer::take(&flow, FIRST_UNREAD_ANSWER_BYTES - 10).unwrap();
+        let mut request = HeldRequest::new(&shared, &flow);
+        assert!(request.grow(MAX_REQUEST_BYTES));
+        let first = UnreadAnswer::take(&flow, FIRST_HELD_BYTES - MAX_REQUEST_BYTES - 10).unwrap();
         let second = UnreadAnswer::take(&flow, 10).unwrap();
         assert_eq!(UnreadAnswer::take(&flow, 1).err(), Some(Refused::AnswerBytes));
+        let mut late = HeldRequest::new(&shared, &flow);
+        assert!(!late.grow(1));
+        assert_eq!(late.refused(), Some(Refused::RequestBytes));
+        drop(late);
         // Whoever reads may have as much more under way.
         second.was_read();
         let third = UnreadAnswer::take(&flow, 20).unwrap();
         assert_eq!(UnreadAnswer::take(&flow, 1).err(), Some(Refused::AnswerBytes));
-        // What is given up was not read.
-        drop(third);
-        drop(first);
-        assert_eq!(flow.answers.load(Ordering::Relaxed), 0);
-        assert_eq!(flow.answers_read.load(Ordering::Relaxed), 10);
+        drop((first, third, request));
+        assert_eq!(flow.held(), 0);
     }
 
     #[test]
     fn one_answer_may_wait_however_long_it_is_and_reading_ever_so_much_gives_a_bounded_room() {
         let flow = Flow::new();
-        let long = UnreadAnswer::take(&flow, 2 * MAX_UNREAD_ANSWER_BYTES).unwrap();
+        let long = UnreadAnswer::take(&flow, 2 * MAX_HELD_BYTES).unwrap();
         assert_eq!(UnreadAnswer::take(&flow, 1).err(), Some(Refused::AnswerBytes));
-        long.was_read();
-        let all = UnreadAnswer::take(&flow, MAX_UNREAD_ANSWER_BYTES).unwrap();
+        drop(long);
+        flow.earn(usize::MAX / 2);
+        flow.earn(usize::MAX);
+        let all = UnreadAnswer::take(&flow, MAX_HELD_BYTES).unwrap();
         assert_eq!(UnreadAnswer::take(&flow, 1).err(), Some(Refused::AnswerBytes));
         drop(all);
     }

@@ -46,13 +46,14 @@ pub const MAX_ERROR_TEXT_BYTES: usize = 256;
 pub const MAX_WAITING_DATAGRAM_BYTES: usize = 4 << 20;
 /// Bytes of all requests that wait for an answer; more are refused.
 pub const MAX_WAITING_REQUEST_BYTES: usize = 64 << 20;
-/// The same of one connection.
+/// The same of one connection, and less until its peer has read answers: see [`FIRST_HELD_BYTES`].
 pub const MAX_CONNECTION_REQUEST_BYTES: usize = 8 << 20;
-/// Bytes of answers that one peer has not acknowledged; further ones become refusals. A peer that reads may have
-/// as many more as it has read, up to [`MAX_UNREAD_ANSWER_BYTES`].
-pub const FIRST_UNREAD_ANSWER_BYTES: usize = 1 << 20;
-/// See [`FIRST_UNREAD_ANSWER_BYTES`].
-pub const MAX_UNREAD_ANSWER_BYTES: usize = 16 << 20;
+/// Bytes of a peer's requests that come in or wait for an answer, and of answers that it has not acknowledged; one answer
+/// may always wait when nothing else does. Further ones become refusals. A peer that reads its answers may have as many more as it has read,
+/// up to [`MAX_HELD_BYTES`].
+pub const FIRST_HELD_BYTES: usize = 768 << 10;
+/// See [`FIRST_HELD_BYTES`].
+pub const MAX_HELD_BYTES: usize = 16 << 20;
 /// An answer up to this is not counted: a peer has at most as many as it has streams.
 pub const SMALL_ANSWER_BYTES: usize = 512;
 /// A smaller piece of what came in is copied: it would keep the whole packet train that it came with.
@@ -61,7 +62,7 @@ pub const SMALL_PIECE_BYTES: usize = 4096;
 pub const STREAM_WRITE_AHEAD: usize = 1 << 20;
 /// Bytes that wait to be written to all streams of a connection; above it each writer is told to wait after one piece. A
 /// peer that takes them may make as many more wait as it has taken, up to [`MAX_CONNECTION_WRITE_AHEAD`].
-pub const FIRST_WRITE_AHEAD: usize = 256 << 10;
+pub const FIRST_WRITE_AHEAD: usize = 128 << 10;
 /// See [`FIRST_WRITE_AHEAD`].
 pub const MAX_CONNECTION_WRITE_AHEAD: usize = 8 << 20;
 /// How long an endpoint that closes waits for its goodbyes to leave.
@@ -116,9 +117,9 @@ pub const MAX_STALLED_STREAMS: u64 = 16;
 pub const FIRST_SEND_WINDOW: u64 = 192 << 10;
 /// The same on a path that takes much at once.
 pub const MAX_SEND_WINDOW: u64 = 4 << 20;
-/// Streams that a peer may have open at once over a connection that is used much.
-pub(crate) const CONCURRENT_STREAMS: u32 = 1024;
-/// The same over any other: quinn keeps state for each stream that may come, 130 KiB for 1,024 of them.
+/// Streams that a peer may have open at once over a connection that is used much; each costs about 3 KiB.
+pub(crate) const CONCURRENT_STREAMS: u32 = 256;
+/// The same over any other: quinn keeps state for each stream that may come.
 const FIRST_CONCURRENT_STREAMS: u32 = 32;
 /// From so many on a connection is used much.
 pub(crate) const MANY_STREAMS: usize = 16;

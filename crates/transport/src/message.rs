@@ -6,7 +6,7 @@ use quinn::{ReadError, RecvStream, SendStream, VarInt};
 
 use crate::{
     error::TransportError,
-    limits::{MAX_REQUEST_BYTES, SMALL_PIECE_BYTES},
+    limits::MAX_REQUEST_BYTES,
     wire::{HEADER_BYTES, Header},
 };
 
@@ -18,9 +18,7 @@ pub(crate) async fn read_header(receive: &mut RecvStream) -> Result<(Header, Byt
     let mut bytes = BytesMut::new();
     while bytes.len() < HEADER_BYTES {
         match receive.read_chunk(MAX_REQUEST_BYTES, true).await? {
-            // The usual case: the whole message is one piece.
-            Some(chunk) if bytes.is_empty() => bytes = owned(chunk.bytes),
-            Some(chunk) => bytes.extend_from_slice(&chunk.bytes),
+            Some(chunk) => extend(&mut bytes, &chunk.bytes),
             None => return Err(TransportError::Protocol("a stream ended before its header")),
         }
     }
@@ -29,14 +27,16 @@ pub(crate) async fn read_header(receive: &mut RecvStream) -> Result<(Header, Byt
     Ok((header, bytes))
 }
 
-/// A piece of which nothing else is kept: a small one is copied, out of the packet train that it came with.
-fn owned(piece: Bytes) -> BytesMut {
-    if piece.len() < SMALL_PIECE_BYTES {
-        return BytesMut::from(&piece[..]);
+/// Appends a copy, because a piece keeps the whole packet train that it came with; and keeps room for half as much
+/// again at most: many messages may stay unfinished for long.
+fn extend(bytes: &mut BytesMut, piece: &[u8]) {
+    if bytes.capacity() - bytes.len() < piece.len() {
+        let room = piece.len().max(bytes.len() / 2);
+        let mut grown = BytesMut::with_capacity(bytes.len() + room);
+        grown.extend_from_slice(bytes);
+        *bytes = grown;
     }
-    piece
-        .try_into_mut()
-        .unwrap_or_else(|piece| BytesMut::from(&piece[..]))
+    bytes.extend_from_slice(piece);
 }
 
 /// Everything up to the end, after what has been read; nothing when there is more than `limit`, or when `hold`
@@ -57,11 +57,7 @@ pub(crate) async fn read_to_end(
         if !hold(chunk.bytes.len()) {
             return Ok(None);
         }
-        if bytes.is_empty() {
-            bytes = owned(chunk.bytes);
-        } else {
-            bytes.extend_from_slice(&chunk.bytes);
-        }
+        extend(&mut bytes, &chunk.bytes);
         if bytes.len() > limit {
             return Ok(None);
         }
@@ -98,5 +94,23 @@ impl Unfinished {
 impl Drop for Unfinished {
     fn drop(&mut self) {
         self.reset();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_grows_in_pieces_is_whole_and_takes_half_as_much_again_at_most() {
+        let mut bytes = BytesMut::new();
+        extend(&mut bytes, &[1; 10]);
+        assert_eq!(bytes.capacity(), 10);
+        for number in 2..=200 {
+            extend(&mut bytes, &[number; 1400]);
+            assert!(bytes.capacity() <= bytes.len() + (bytes.len() / 2).max(1400));
+        }
+        assert_eq!(bytes.len(), 10 + 199 * 1400);
+        assert_eq!((bytes[9], bytes[10], bytes[bytes.len() - 1]), (1, 2, 200));
     }
 }

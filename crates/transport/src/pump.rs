@@ -173,7 +173,8 @@ async fn write_on(ending: Ending, mut send: SendStream) {
                 code = &mut stopped => break Some(why_stopped(code)),
             },
             Work::Write(pieces) => {
-                if let Err(end) = write(stream, &mut send, pieces).await {
+                // Boxed: it is large, and every stream that does not write would hold room for it.
+                if let Err(end) = Box::pin(write(stream, &mut send, pieces)).await {
                     break Some(end);
                 }
             }

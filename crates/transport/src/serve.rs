@@ -58,7 +58,7 @@ pub(crate) async fn serve_early_stream(
     };
     if opened.header.kind == Kind::IdempotentRequest {
         shared.counters.early_request();
-        serve_request(&shared, Asker::Early(&early), opened).await;
+        Box::pin(serve_request(&shared, Asker::Early(&early), opened)).await;
         return;
     }
     let attached = early.outcome.wait_for(Option::is_some).await;
@@ -72,7 +72,8 @@ pub(crate) async fn serve_early_stream(
 async fn serve_opened(shared: &Arc<Shared>, link: &Link, active: Active, opened: Opened) {
     match opened.header.kind {
         Kind::Request | Kind::IdempotentRequest => {
-            serve_request(shared, Asker::Link(link.id, &active), opened).await;
+            // Boxed: it is large, and a stream of which only the header is missing would hold room for it.
+            Box::pin(serve_request(shared, Asker::Link(link.id, &active), opened)).await;
         }
         Kind::Stream => {
             let protocol = opened.header.protocol;

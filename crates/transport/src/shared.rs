@@ -31,7 +31,7 @@ pub(crate) struct Shared {
     pub(crate) local_id: [u8; NODE_ID_BYTES],
     pub(crate) sink: Arc<dyn EventSink>,
     pub(crate) links: Mutex<Links>,
-    /// Bounded by the streams that peers may open (1,024 a connection) and those that the owner opens.
+    /// Bounded by the streams that peers may open (256 a connection) and those that the owner opens.
     pub(crate) streams: Mutex<HashMap<StreamId, Arc<Stream>>>,
     /// Bounded by the streams that peers may open.
     pub(crate) requests: Mutex<HashMap<RequestId, oneshot::Sender<Answer>>>,

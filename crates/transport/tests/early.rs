@@ -18,7 +18,7 @@ use espalier_transport::{
     endpoint::{Command, Question},
     error::TransportError,
     events::Event,
-    limits::FIRST_UNREAD_ANSWER_BYTES,
+    limits::FIRST_HELD_BYTES,
     tls,
 };
 use quinn::{Connecting, TransportConfig};
@@ -228,7 +228,7 @@ fn answers_to_early_requests_count_as_those_of_their_connection() {
     });
     bob.endpoint.submit(answers.collect()).unwrap();
 
-    let may_wait = FIRST_UNREAD_ANSWER_BYTES / ANSWER_BYTES;
+    let may_wait = FIRST_HELD_BYTES / ANSWER_BYTES;
     assert!(early > 2 * may_wait, "{early} requests came early");
     let refused = || bob.endpoint.counters().refused(Refused::AnswerBytes);
     wait_until("refusals", || refused() == (STREAMS - may_wait) as u64);

@@ -1,20 +1,20 @@
 //! A node in a process of its own, so that what it holds can be measured from outside.
 
 use std::{
-    io::{BufRead, BufReader, Lines, Read},
+    io::{BufRead, BufReader, Lines, Write},
     net::SocketAddr,
     process::{Child, ChildStdout, Command, Stdio},
     time::Duration,
 };
 
-/// Resident bytes that change less than this in a second rest.
+/// Bytes that change less than this in a second rest.
 const RESTING_BYTES: usize = 100_000;
 
 /// The process; it ends with this.
 pub struct Server {
     process: Child,
     /// Kept open: the harness says after a minute that a test takes long, and would fail.
-    _output: Lines<BufReader<ChildStdout>>,
+    output: Lines<BufReader<ChildStdout>>,
     pub address: SocketAddr,
 }
 
@@ -28,28 +28,25 @@ impl Server {
             .spawn()
             .unwrap();
         let mut output = BufReader::new(process.stdout.take().unwrap()).lines();
-        let address = output
-            .by_ref()
-            .map_while(Result::ok)
-            .find_map(|line| line.strip_prefix("serves ")?.parse().ok());
+        let address = line_after(&mut output, "serves ").parse().unwrap();
         Self {
             process,
-            _output: output,
-            address: address.unwrap(),
+            output,
+            address,
         }
     }
 
     /// Its resident bytes once they no longer change.
     pub fn rests(&self) -> usize {
-        let mut last = usize::MAX;
-        loop {
-            let now = self.resident();
-            if now.abs_diff(last) < RESTING_BYTES {
-                return now;
-            }
-            last = now;
-            std::thread::sleep(Duration::from_secs(1));
-        }
+        resting(|| self.resident())
+    }
+
+    /// The bytes that it says it holds, once they no longer change.
+    pub fn holds(&mut self) -> usize {
+        resting(|| {
+            writeln!(self.process.stdin.as_mut().unwrap(), "?").unwrap();
+            line_after(&mut self.output, "holds ").parse().unwrap()
+        })
     }
 
     fn resident(&self) -> usize {
@@ -68,8 +65,30 @@ impl Drop for Server {
     }
 }
 
-/// Tells the process that started this one where it serves, and returns when that one ends.
-pub fn serve(address: SocketAddr) {
+fn resting(mut bytes: impl FnMut() -> usize) -> usize {
+    let mut last = usize::MAX;
+    loop {
+        let now = bytes();
+        if now.abs_diff(last) < RESTING_BYTES {
+            return now;
+        }
+        last = now;
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+/// What follows `start` in the next line that begins so.
+fn line_after(output: &mut Lines<BufReader<ChildStdout>>, start: &str) -> String {
+    let mut lines = output.map_while(Result::ok);
+    let found = lines.find_map(|line| line.strip_prefix(start).map(str::to_owned));
+    found.unwrap_or_else(|| panic!("the server ended before it wrote {start}"))
+}
+
+/// Tells the process that started this one where it serves, and each time that it is asked what this one holds;
+/// returns when that one ends.
+pub fn serve(address: SocketAddr, holds: impl Fn() -> usize) {
     println!("\nserves {address}");
-    let _ = std::io::stdin().read(&mut [0]);
+    for _ in std::io::stdin().lines().map_while(Result::ok) {
+        println!("holds {}", holds());
+    }
 }
