@@ -1,11 +1,11 @@
 import type { Env } from '../base/env.ts'
 import { EspalierError } from '../base/error.ts'
 import type { Key, NodeId } from '../base/identity.ts'
-import { PeerBuckets } from '../net/peer-buckets.ts'
 import type { Caller, RpcPort } from '../net/rpc-port.ts'
 import { outcomeOf } from '../net/tally.ts'
 import type { Contacts } from './contacts.ts'
 import type { Peer } from './lookup.ts'
+import { PeerRate } from './peer-rate.ts'
 import type { ProviderLedger } from './provider-ledger.ts'
 import type { ProviderPublisher } from './provider-publisher.ts'
 import { nameOfReceipt, receiptsAreSigned, type ReceiptBatch } from './provider-receipt.ts'
@@ -24,17 +24,15 @@ import {
 } from './provider-wire.ts'
 import type { PublicKeys } from './public-keys.ts'
 
-/** Peers whose rates are remembered. */
-const MAX_PEERS = 4_096
 /** Announcements to keep or to forget: each costs a signature check and a sync of the disk. */
-const OFFERS = { ratePerSecond: 64, burst: 512, maxPeers: MAX_PEERS }
+const OFFERS = { reason: 'providers', ratePerSecond: 64, burst: 512 }
 /** Pages of announcements: each reads up to 16 rows. */
-const PAGES = { ratePerSecond: 128, burst: 512, maxPeers: MAX_PEERS }
+const PAGES = { reason: 'providers', ratePerSecond: 128, burst: 512 }
 
 /** Parts of summaries: each answer may have a quarter of a megabyte. */
-const PARTS = { ratePerSecond: 64, burst: 256, maxPeers: MAX_PEERS }
+const PARTS = { reason: 'providers', ratePerSecond: 64, burst: 256 }
 /** Receipts: each message costs a signature check. */
-const RECEIPTS = { ratePerSecond: 4, burst: 64, maxPeers: MAX_PEERS }
+const RECEIPTS = { reason: 'providers', ratePerSecond: 4, burst: 64 }
 
 /** Answers what other nodes ask about providers; each peer only so often, over it with `RATE_LIMITED`. */
 export class ProviderServer {
@@ -46,10 +44,10 @@ export class ProviderServer {
   readonly #publisher: ProviderPublisher
   readonly #publicKeys: PublicKeys
   readonly #k: number
-  readonly #offers = new PeerBuckets(OFFERS)
-  readonly #pages = new PeerBuckets(PAGES)
-  readonly #parts = new PeerBuckets(PARTS)
-  readonly #receipts = new PeerBuckets(RECEIPTS)
+  readonly #offers: PeerRate
+  readonly #pages: PeerRate
+  readonly #parts: PeerRate
+  readonly #receipts: PeerRate
 
   constructor(
     deps: {
@@ -71,6 +69,10 @@ export class ProviderServer {
     this.#publisher = deps.publisher
     this.#publicKeys = deps.publicKeys
     this.#k = options.k
+    this.#offers = new PeerRate(deps.env, OFFERS)
+    this.#pages = new PeerRate(deps.env, PAGES)
+    this.#parts = new PeerRate(deps.env, PARTS)
+    this.#receipts = new PeerRate(deps.env, RECEIPTS)
   }
 
   /** Only a node that serves does this. */
@@ -78,27 +80,27 @@ export class ProviderServer {
     this.#rpc.handle(putProvider, async ({ sender, record, publicKey }, caller) => {
       this.#contacts.heard(caller, sender)
       return this.#counted(async () => {
-        this.#limit(this.#offers, caller)
+        this.#offers.take(caller.id)
         return this.#shelf.accept({ record, publicKey, source: caller.id })
       })
     })
     this.#rpc.handle(getProviders, async ({ sender, key, after }, caller) => {
       this.#contacts.heard(caller, sender)
-      this.#limit(this.#pages, caller)
+      this.#pages.take(caller.id)
       const { records, hasMore } = await this.#shelf.list(key, after)
       return { records, hasMore, peers: this.#nearest(key, caller.id) }
     })
     this.#rpc.handle(removeProvider, ({ sender, key }, caller) => {
       this.#contacts.heard(caller, sender)
-      this.#limit(this.#offers, caller)
+      this.#offers.take(caller.id)
       return this.#shelf.remove({ key, provider: caller.id })
     })
     this.#rpc.handle(getSummary, (request, caller) => {
-      this.#limit(this.#parts, caller)
+      this.#parts.take(caller.id)
       return this.#summary(request, caller)
     })
     this.#rpc.handle(giveReceipts, (request, caller) => {
-      this.#limit(this.#receipts, caller)
+      this.#receipts.take(caller.id)
       return this.#take(request, caller)
     })
   }
@@ -161,14 +163,6 @@ export class ProviderServer {
       count(outcomeOf(error))
       throw error
     }
-  }
-
-  #limit(buckets: PeerBuckets, caller: Caller): void {
-    const retryAfterMs = buckets.take(caller.id, this.#env.clock.nowMs())
-    if (retryAfterMs === 0) return
-    this.#env.metrics.counter('refusals', { reason: 'providers' }).add()
-    const details = { retryAfterMs }
-    throw new EspalierError('RATE_LIMITED', `too many requests; retry after ${retryAfterMs} ms`, { details })
   }
 
   #nearest(target: Key, except: NodeId): Peer[] {
