@@ -34,6 +34,7 @@ mod pump;
 mod recent;
 mod request;
 mod rounds;
+mod sending;
 mod serve;
 mod shared;
 mod stats;
