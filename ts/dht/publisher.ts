@@ -84,6 +84,13 @@ export class Publisher {
     return row === undefined ? 0 : decodeSequence(row.value)
   }
 
+  /** The sequence of the last record of this place that somebody accepted and that has not expired; 0 for none. */
+  async publishedSequence(place: Pick<RecordBody, 'kind' | 'subject'>): Promise<number> {
+    const row = await this.#store.get('records', this.#rowKey(PUBLISHED, place))
+    const body = row === undefined ? undefined : readRow(row.value)?.body
+    return body === undefined || body.expiresUnixMs <= this.#env.clock.unixMs() ? 0 : body.sequence
+  }
+
   /**
    * Signs and places a record. The sequence is on disk before anyone sees it, so that no crash makes
    * this node sign two records of one sequence. Throws `RECORD_STALE` (`details.sequence` is the

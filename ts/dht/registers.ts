@@ -107,7 +107,8 @@ export class Registers {
         expectSequence === undefined ? { ...wanted, maxRestarts: 0 } : wanted,
         { signal },
       )
-      const stored = record?.body.sequence ?? 0
+      // Those who were asked may not know what others keep for this node.
+      const stored = Math.max(record?.body.sequence ?? 0, await this.#publisher.publishedSequence(place))
       if (expectSequence !== undefined && expectSequence !== stored) {
         throw new EspalierError('RECORD_STALE', `the register has sequence ${stored}`, {
           details: { sequence: stored },
