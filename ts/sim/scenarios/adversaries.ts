@@ -31,7 +31,7 @@ export const scenario: Scenario = {
     const traces: string[] = []
     for (const adversary of [NO_ADVERSARY, ...ADVERSARIES]) {
       options.progress(adversary.name)
-      const run = await playOne(options, adversary)
+      const run = await playAgainst(options, adversary)
       const { name } = adversary
       figures[`${name}: found, %`] = percent(run.found / run.reads)
       figures[`${name}: quorums reached, %`] = percent(run.quorums / run.quorumReads)
@@ -117,7 +117,8 @@ class Reads {
   }
 }
 
-async function playOne({ seed, nodes }: PlayOptions, adversary: Adversary) {
+/** One run against one strategy. */
+export async function playAgainst({ seed, nodes }: PlayOptions, adversary: Adversary) {
   const network = await simulatedNetwork(nodes, { seed, start: 'settled' })
   await network.run(MINUTE_MS)
   const budget = Math.round(nodes * HOSTILE_SHARE)
