@@ -119,9 +119,7 @@ export class QuicConnection implements Connection {
   }
 
   stats(): ConnectionStats {
-    const [rttMs = 0, bytesSent = 0, bytesReceived = 0, packetsLost = 0] = this.isEnding
-      ? []
-      : this.#endpoint.stats(this.#link)
+    const [rttMs = 0, bytesSent = 0, bytesReceived = 0, packetsLost = 0] = this.#figures()
     const { keyExchange, signature, cipherSuite } = this.#endpoint
     return { keyExchange, signature, cipherSuite, rttMs, bytesSent, bytesReceived, packetsLost }
   }
@@ -147,6 +145,18 @@ export class QuicConnection implements Connection {
   onClosed(reason: EspalierError): void {
     this.#lost ??= reason
     this.#onClosed(this.#hasClosed && reason.code !== 'CLOSED' ? closedHere() : reason)
+  }
+
+  /** None once it has ended. Native code may have lost it already, while the event that tells so is on its way. */
+  #figures(): readonly number[] {
+    if (this.isEnding) return []
+    try {
+      return this.#endpoint.stats(this.#link)
+    } catch (thrown) {
+      const { code } = toEspalierError(thrown, 'INVALID_STATE', 'the connection has no figures')
+      if (code === 'CONNECTION_LOST' || code === 'CLOSED') return []
+      throw thrown
+    }
   }
 
   #request(protocol: number, body: Uint8Array, options: RequestOptions): Promise<Uint8Array> {
