@@ -1,5 +1,5 @@
-import { toHex } from '../base/bytes.ts'
-import type { Key, NodeId } from '../base/identity.ts'
+import { copyBytes, toHex } from '../base/bytes.ts'
+import { keyFromBytes, type Key, type NodeId } from '../base/identity.ts'
 import { MAX_LEASE_MS } from './watch-wire.ts'
 
 /** How many leases a node grants. */
@@ -56,7 +56,8 @@ export class Leases {
     }
     if (this.#isFull(wanted)) this.#sweep(nowMs)
     if (this.#isFull(wanted)) return undefined
-    const lease = { watcher, key, expiresAtMs: nowMs + leaseMs }
+    // Of its own memory: that of the request may be a part of a buffer 250 times as long.
+    const lease = { watcher, key: keyFromBytes(copyBytes(key)), expiresAtMs: nowMs + leaseMs }
     this.#all.set(nameOf(lease), lease)
     this.#perPeer.set(watcher, (this.#perPeer.get(watcher) ?? 0) + 1)
     const ofKey = this.#byKey.get(toHex(key)) ?? new Set()

@@ -55,6 +55,20 @@ describe('the leases that a node grants', () => {
   })
 })
 
+describe('the memory of a lease', () => {
+  test('is its own: the buffer that the request came in is not kept for it', () => {
+    const leases = new Leases()
+    const buffer = new Uint8Array(8192).fill(7)
+    const key = keyFromBytes(buffer.subarray(100, 132))
+    leases.grant({ watcher: nodeIdFromBytes(new Uint8Array(32).fill(1)), key, leaseMs: 1000 }, 0)
+
+    const [lease] = leases.of(keyFromBytes(new Uint8Array(32).fill(7)), 0)
+
+    expect(lease?.key).toEqual(new Uint8Array(32).fill(7))
+    expect(lease?.key.buffer.byteLength).toBe(32)
+  })
+})
+
 describe('the plan of a watch', () => {
   const grant = (plan: WatchPlan, whom: NodeId, nowMs: number, random = 0.5) =>
     plan.onGranted(whom, { leaseMs: MAX_LEASE_MS, nowMs, random })
