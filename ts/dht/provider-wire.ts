@@ -21,6 +21,7 @@ import {
   SLACK_BYTES,
   decodeOffer,
   encodeOffer,
+  keyMessage,
   read,
   readKey,
   readRecord,
@@ -125,42 +126,8 @@ export const getProviders: MessageType<GetProvidersRequest, GetProvidersResponse
     ),
 }
 
-export interface RemoveProviderRequest {
-  readonly sender: Sender
-  /** Of the root. */
-  readonly key: Key
-}
-
-/** Forget my announcement of this root. The handshake says whose; the answer, whether there was one. */
-export const removeProvider: MessageType<RemoveProviderRequest, boolean> = {
-  name: 'dht.removeProvider',
-  protocol: 0x0112,
-  trafficClass: 'request',
-  isIdempotent: false,
-  maxRequestBytes: SENDER_BYTES + 34 + SLACK_BYTES,
-  maxResponseBytes: SLACK_BYTES,
-  encodeRequest: ({ sender, key }) => {
-    const writer = new CborWriter().array(3)
-    writeSender(writer, sender)
-    return writer.bytes(key).extensions().finish()
-  },
-  decodeRequest: (bytes) =>
-    read(
-      bytes,
-      { maxBytes: removeProvider.maxRequestBytes, what: 'removeProvider request', items: 3 },
-      (reader) => ({
-        sender: readSender(reader),
-        key: readKey(reader),
-      }),
-    ),
-  encodeResponse: (wasThere) => new CborWriter().array(2).bool(wasThere).extensions().finish(),
-  decodeResponse: (bytes) =>
-    read(
-      bytes,
-      { maxBytes: removeProvider.maxResponseBytes, what: 'removeProvider answer', items: 2 },
-      (reader) => reader.bool(),
-    ),
-}
+/** Forget my announcement of the root of this key. The handshake says whose; the answer, whether there was one. */
+export const removeProvider = keyMessage('removeProvider', 0x0112)
 
 export interface GetSummaryRequest {
   readonly root: Uint8Array

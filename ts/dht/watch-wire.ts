@@ -7,6 +7,9 @@ import {
   RECORD_FIELD_BYTES,
   SENDER_BYTES,
   SLACK_BYTES,
+  decodeFlag,
+  encodeFlag,
+  keyMessage,
   read,
   readKey,
   readRecord,
@@ -76,35 +79,8 @@ export const leaseRegister: MessageType<LeaseRequest, LeaseResponse> = {
     })),
 }
 
-export interface EndLeaseRequest {
-  readonly sender: Sender
-  readonly key: Key
-}
-
 /** Push me no more changes of a register; answers whether there was a lease. */
-export const endLease: MessageType<EndLeaseRequest, boolean> = {
-  name: 'dht.endLease',
-  protocol: 0x0107,
-  trafficClass: 'request',
-  isIdempotent: false,
-  maxRequestBytes: SENDER_BYTES + 34 + SLACK_BYTES,
-  maxResponseBytes: SLACK_BYTES,
-  encodeRequest: ({ sender, key }) => {
-    const writer = new CborWriter().array(3)
-    writeSender(writer, sender)
-    return writer.bytes(key).extensions().finish()
-  },
-  decodeRequest: (bytes) =>
-    read(bytes, { maxBytes: endLease.maxRequestBytes, what: 'endLease request', items: 3 }, (reader) => ({
-      sender: readSender(reader),
-      key: readKey(reader),
-    })),
-  encodeResponse: (wasThere) => new CborWriter().array(2).bool(wasThere).extensions().finish(),
-  decodeResponse: (bytes) =>
-    read(bytes, { maxBytes: endLease.maxResponseBytes, what: 'endLease answer', items: 2 }, (reader) =>
-      reader.bool(),
-    ),
-}
+export const endLease = keyMessage('endLease', 0x0107)
 
 export interface PushRequest {
   readonly sender: Sender
@@ -132,11 +108,8 @@ export const pushRegister: MessageType<PushRequest, boolean> = {
       sender: readSender(reader),
       record: readRecord(reader),
     })),
-  encodeResponse: (isNew) => new CborWriter().array(2).bool(isNew).extensions().finish(),
-  decodeResponse: (bytes) =>
-    read(bytes, { maxBytes: pushRegister.maxResponseBytes, what: 'push answer', items: 2 }, (reader) =>
-      reader.bool(),
-    ),
+  encodeResponse: encodeFlag,
+  decodeResponse: (bytes) => decodeFlag(bytes, 'push answer'),
 }
 
 function readLease(reader: CborReader, what: string): number {

@@ -197,6 +197,46 @@ export const getKey: MessageType<NodeId, Uint8Array | undefined> = {
     ),
 }
 
+/** What concerns one key and is answered by yes or no. */
+export interface KeyRequest {
+  readonly sender: Sender
+  readonly key: Key
+}
+
+/** A message of that shape; `name` is also how its faults are told, after `dht.`. */
+export function keyMessage(name: string, protocol: number): MessageType<KeyRequest, boolean> {
+  const maxRequestBytes = SENDER_BYTES + 34 + SLACK_BYTES
+  return {
+    name: `dht.${name}`,
+    protocol,
+    trafficClass: 'request',
+    isIdempotent: false,
+    maxRequestBytes,
+    maxResponseBytes: SLACK_BYTES,
+    encodeRequest: ({ sender, key }) => {
+      const writer = new CborWriter().array(3)
+      writeSender(writer, sender)
+      return writer.bytes(key).extensions().finish()
+    },
+    decodeRequest: (bytes) =>
+      read(bytes, { maxBytes: maxRequestBytes, what: `${name} request`, items: 3 }, (reader) => ({
+        sender: readSender(reader),
+        key: readKey(reader),
+      })),
+    encodeResponse: encodeFlag,
+    decodeResponse: (bytes) => decodeFlag(bytes, `${name} answer`),
+  }
+}
+
+/** An answer that is yes or no. */
+export function encodeFlag(flag: boolean): Uint8Array {
+  return new CborWriter().array(2).bool(flag).extensions().finish()
+}
+
+export function decodeFlag(bytes: Uint8Array, what: string): boolean {
+  return read(bytes, { maxBytes: SLACK_BYTES, what, items: 2 }, (reader) => reader.bool())
+}
+
 function encodeSender(sender: Sender): Uint8Array {
   const writer = new CborWriter().array(2)
   writeSender(writer, sender)
